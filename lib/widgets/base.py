@@ -1,0 +1,460 @@
+"""The base of every live widget: state to the page, commands back, work in slices.
+
+Three layers: a simulation or model (plain Python and torch), the page (JavaScript in
+`js/`, which draws on a canvas), and this class between them. It promises:
+
+- One trait, `snapshot`, holds the whole state, so that a view opened late sees all.
+  What is new travels as small messages with binary buffers.
+- The page acknowledges each message once it has drawn it. At most `WINDOW` messages
+  are unanswered; meanwhile news waits, and the next message carries all of it. So a
+  slow link makes updates rarer, never late.
+- Nothing is sent before a page has said hello.
+- Work is a generator. In a notebook an asyncio task on the kernel's main loop drives
+  it in slices of `SLICE` seconds; in a script or a test `run()` drives it at once.
+- An error in a callback shows in the widget, in red; without a page it is raised.
+
+Callbacks may arrive on other threads: ipykernel 6.31, 7.0 to 7.3 and 7.4 differ. So a
+callback only hands its message to the main loop, and all else happens there.
+
+Left out: pixels. The one picture made here is the still one, for places where no
+widget can live (GitHub, nbviewer, an untrusted notebook).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import re
+import threading
+import time
+import traceback
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from lib.widgets.controls import Control
+
+WINDOW = 2  # messages a page has not yet acknowledged
+SLICE = 0.02  # seconds of work before the loop gets its turn
+INTERVAL = 1 / 30  # seconds between two messages of running work
+LOST = 10.0  # seconds without an answer after which a page is not waited for
+
+JS = Path(__file__).parent / "js"
+
+Work = Generator[float | None, None, None]  # a number: wait so many seconds
+
+
+def page(*names: str) -> str:
+    """Join ES modules from `js/` into one: their imports and exports fall away.
+
+    The last module names what the page runs: it holds the one `export default`.
+    """
+    text = "\n".join((JS / name).read_text(encoding="utf-8") for name in names)
+    text = re.sub(r"^import .*\n", "", text, flags=re.MULTILINE)
+    return re.sub(
+        r"^export (?=function|class|const|async)", "", text, flags=re.MULTILINE
+    )
+
+
+def styles() -> str:
+    """The style sheet that all widgets share."""
+    return (JS / "live.css").read_text(encoding="utf-8")
+
+
+class LiveWidget(anywidget.AnyWidget):
+    """A widget whose page draws data that a kernel computes, live.
+
+    A subclass names its page (`_esm = page("core.js", ...)`), lists its `CONTROLS`, and
+    writes:
+
+        state()              the whole state: a dict of JSON values and bytes
+        news()               what came since the last message: (dict, buffers) or None
+        changed(name)        a control has a new value in `self.values`
+        do_<command>(...)    what a button of the page asks for
+        figure()             a matplotlib Figure of the present state
+        describe()           one fixed line of text, the same on every run
+
+    Args:
+        **values: starting values of the controls, by name.
+
+    Raises:
+        ValueError: a control that does not exist, or a value that it does not allow.
+    """
+
+    CONTROLS: tuple[Control, ...] = ()
+    _css = styles()
+
+    snapshot = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, **values: Any) -> None:
+        self.values = {control.name: control.default for control in self.CONTROLS}
+        self.values.update(self._checked(values))
+        self.error: str | None = None
+        self._loop = _running_loop()
+        self._task: asyncio.Task | None = None
+        self._work: Work | None = None
+        self._pages: dict[str, _Page] = {}
+        self._sent = 0
+        self._last_sent = 0.0
+        self._stale = False
+        self._closed = False
+        super().__init__()
+        self.on_msg(self._receive)
+        _replace_earlier(self)
+
+    # ---- what a subclass writes -------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """The whole state, for a page that opens now."""
+        raise NotImplementedError
+
+    def news(self) -> tuple[dict[str, Any], list[bytes]] | None:
+        """What came since the last message, or None if nothing did."""
+        return None
+
+    def changed(self, name: str) -> None:
+        """Act on the new value of one control."""
+
+    def figure(self):
+        """A matplotlib Figure of the present state, for the still picture."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """One line that says what this is; the same text on every run."""
+        return type(self).__name__
+
+    # ---- controls ---------------------------------------------------------------
+
+    def set(self, **values: Any) -> None:
+        """Set controls by name, as a hand on the page would.
+
+        Raises:
+            ValueError: no such control, or a value that it does not allow.
+        """
+        checked = self._checked(values)
+        for name, value in checked.items():
+            if self.values[name] != value:
+                self.values[name] = value
+                self.changed(name)
+        self._note_change()
+
+    def _checked(self, values: dict[str, Any]) -> dict[str, Any]:
+        known = {control.name: control for control in self.CONTROLS}
+        for name in values:
+            if name not in known:
+                raise ValueError(
+                    f"{type(self).__name__} has no control {name!r}; "
+                    f"it has {', '.join(known) or 'none'}."
+                )
+        return {name: known[name].check(value) for name, value in values.items()}
+
+    # ---- messages from the page -------------------------------------------------
+
+    def _receive(self, _widget, content: dict, _buffers) -> None:
+        """Any thread: hand the message to the main loop and do nothing else."""
+        if self._loop is None or self._loop.is_closed():
+            self._dispatch(content)
+        else:
+            self._loop.call_soon_threadsafe(self._dispatch, content)
+
+    def _dispatch(self, content: dict) -> None:
+        if self._closed:
+            return
+        try:
+            self._answer(content)
+        except Exception as error:
+            self._fail(error)
+
+    def _answer(self, content: dict) -> None:
+        kind, client = content.get("kind"), content.get("page", "")
+        if kind == "hello":
+            for other in self._pages.values():
+                other.lost_since_hello = True  # a reloaded tab leaves its old self here
+            self._pages[client] = _Page(self._sent)
+            self.refresh()
+            self.send({"kind": "welcome", "page": client, "seq": self._sent})
+            self._drive_waiting_work()
+        elif kind == "bye":
+            self._pages.pop(client, None)
+            if not self._pages:
+                self.unwatched()
+        elif kind == "ack":
+            self._pages.setdefault(client, _Page(0)).answered(content["seq"])
+            self.pump(now=not self.working)
+        elif kind == "set":
+            self._answer_set(content)
+        elif kind == "do":
+            self._clear_error()
+            getattr(self, "do_" + content["name"])(*content.get("args", ()))
+            self._note_change()
+            self.pump(now=True)
+        else:
+            raise ValueError(f"the page sent a message of unknown kind {kind!r}")
+
+    def _answer_set(self, content: dict) -> None:
+        """A refused value is answered too, so that the page can show the one that holds."""
+        name = content["name"]
+        try:
+            self._clear_error()
+            self.set(**{name: content["value"]})
+        finally:
+            if self._pages:
+                self.send(
+                    {
+                        "kind": "value",
+                        "name": name,
+                        "value": self.values.get(name),
+                        "ask": content.get("ask"),
+                    }
+                )
+        self.pump(now=True)
+
+    def unwatched(self) -> None:
+        """The last page has gone: work that nobody sees ends."""
+        self.stop()
+
+    # ---- messages to the page ---------------------------------------------------
+
+    def refresh(self) -> None:
+        """Put the whole present state in `snapshot`, if it has changed since."""
+        if self._stale or not self.snapshot:
+            self.news()  # what the snapshot holds is no longer news
+            self.snapshot = {
+                **self.state(),
+                "controls": [control.spec() for control in self.CONTROLS],
+                "values": dict(self.values),
+                "title": self.describe(),
+                "error": self.error,
+                "seq": self._sent,
+                "made": time.monotonic(),
+            }
+            self._stale = False
+
+    def _note_change(self) -> None:
+        self._stale = True
+
+    @property
+    def watched(self) -> bool:
+        """Whether a page is open that shows this widget."""
+        return bool(self._pages)
+
+    @property
+    def in_flight(self) -> int:
+        """Messages that the slowest page has not acknowledged."""
+        now = time.monotonic()
+        waiting = [p for p in self._pages.values() if not p.lost(self._sent, now)]
+        return max((self._sent - p.seen for p in waiting), default=0)
+
+    def pump(self, now: bool = False) -> None:
+        """Send what is new, if a page is open, the window is, and it is time."""
+        if not self._pages or self.in_flight >= WINDOW:
+            return
+        clock = time.monotonic()
+        if not now and clock - self._last_sent < INTERVAL:
+            return
+        fresh = self.news()
+        if fresh is None:
+            return
+        content, buffers = fresh
+        self._sent += 1
+        self._last_sent = clock
+        self._stale = True
+        for client in self._pages.values():
+            client.asked(clock)
+        self.send({**content, "seq": self._sent, "sent": time.time()}, buffers)
+
+    # ---- work in slices ---------------------------------------------------------
+
+    def start(self, work: Work) -> None:
+        """Drive `work` on the main loop; earlier work of this widget ends first.
+
+        Without a loop (a script, a test) the work waits for `run()`.
+        """
+        self.stop()
+        self._work = work
+        self._drive_waiting_work()
+
+    def _drive_waiting_work(self) -> None:
+        idle = self._work is not None and self._task is None
+        if idle and self._loop is not None and self.watched:
+            self._task = self._loop.create_task(self._drive(self._work))
+
+    def stop(self) -> None:
+        """End the running work, if any. What it has produced so far stays."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        if self._work is not None and not self._work.gi_running:
+            self._work.close()
+        self._work = None
+
+    @property
+    def working(self) -> bool:
+        """Whether work is under way."""
+        return self._work is not None
+
+    async def _drive(self, work: Work) -> None:
+        try:
+            wait: float | None = 0.0
+            while wait is not None:
+                wait = _advance(work, SLICE)
+                if work is not self._work:  # the work itself started other work
+                    return
+                self.pump()
+                await asyncio.sleep(wait or 0.0)
+            self._done(work)
+        except Exception as error:
+            self._done(work)
+            self._fail(error)
+
+    def _done(self, work: Work) -> None:
+        if work is self._work:
+            self._work, self._task = None, None
+        self._note_change()
+        self.pump(now=True)
+
+    def finish(self) -> None:
+        """Run the waiting work to its end, here and now, and return."""
+        work, self._work = self._work, None
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        if work is not None:
+            for _ in work:
+                pass
+            self._note_change()
+        self.pump(now=True)
+
+    # ---- errors, end, pictures --------------------------------------------------
+
+    def _clear_error(self) -> None:
+        if self.error is not None:
+            self.error = None
+            if self._pages:
+                self.send({"kind": "error", "text": None})
+
+    def _fail(self, error: Exception) -> None:
+        """Show the error in the page, in red; without a page raise it."""
+        self.error = f"{type(error).__name__}: {error}"
+        self._note_change()
+        if not self._pages or self._loop is None:
+            raise error
+        trace = "".join(traceback.format_exception(error))
+        self.send({"kind": "error", "text": self.error, "trace": trace})
+
+    def close(self) -> None:
+        """End the work, forget the pages and free the widget. Can be called again."""
+        if getattr(self, "_closed", True):
+            return
+        self._closed = True
+        self.stop()
+        self._pages.clear()
+        self.on_msg(self._receive, remove=True)
+        _forget(self)
+        super().close()
+
+    def __repr__(self) -> str:
+        return f"<{self.describe()}>"
+
+    def _repr_mimebundle_(self, **_kwargs: Any):
+        """The live view, a still picture for where none can live, and a fixed text."""
+        self.refresh()
+        bundle = super()._repr_mimebundle_()
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        text = self.describe()
+        still = base64.b64encode(self.still()).decode("ascii")
+        data = {**data, "text/plain": text, "image/png": still}
+        return data, {"image/png": {"alt": text}}
+
+    def still(self) -> bytes:
+        """The present state as PNG, drawn from the data that the page gets."""
+        target = io.BytesIO()
+        self.figure().savefig(target, format="png", dpi=80, metadata={"Software": None})
+        return target.getvalue()
+
+
+class _Page:
+    """What the kernel knows of one open view: the last message it has drawn."""
+
+    def __init__(self, seen: int) -> None:
+        self.seen = seen
+        self.waiting_since: float | None = None
+        self.lost_since_hello = False
+
+    def asked(self, now: float) -> None:
+        if self.waiting_since is None:
+            self.waiting_since = now
+
+    def answered(self, seq: int) -> None:
+        self.seen = max(self.seen, seq)
+        self.waiting_since = time.monotonic()
+        self.lost_since_hello = False
+
+    def lost(self, sent: int, now: float) -> bool:
+        waits = sent > self.seen and self.waiting_since is not None
+        return waits and (self.lost_since_hello or now - self.waiting_since > LOST)
+
+
+def _advance(work: Work, seconds: float) -> float | None:
+    """Run a generator for about this long; the seconds to wait, or None at its end."""
+    end = time.perf_counter() + seconds
+    for wait in work:
+        if wait or time.perf_counter() >= end:
+            return wait or 0.0
+    return None
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    """The kernel's main loop, or None in a script, a test or another thread."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+# The widgets that each notebook cell made when it last ran: running it again ends them.
+_of_cell: dict[str, tuple[str, list[LiveWidget]]] = {}
+_lock = threading.Lock()
+
+
+def _current_cell() -> tuple[str, str] | None:
+    """(cell, run) of the code that runs now, where the front end tells it."""
+    try:
+        from IPython import get_ipython
+
+        parent = get_ipython().get_parent()
+        cell = parent["metadata"]["cellId"]
+        return cell, parent["header"]["msg_id"]
+    except (ImportError, AttributeError, KeyError, LookupError, TypeError):
+        return None
+
+
+def _replace_earlier(widget: LiveWidget) -> None:
+    here = _current_cell()
+    if here is None:
+        return
+    cell, run = here
+    with _lock:
+        last_run, widgets = _of_cell.get(cell, (run, []))
+        earlier = widgets if last_run != run else []
+        _of_cell[cell] = (run, [*([] if earlier else widgets), widget])
+    for old in earlier:
+        old.close()
+
+
+def _forget(widget: LiveWidget) -> None:
+    with _lock:
+        for _run, widgets in _of_cell.values():
+            if widget in widgets:
+                widgets.remove(widget)
+
+
+def as_bytes(*arrays: Iterable) -> list[bytes]:
+    """Arrays or tensors as little-endian float32, for the page's Float32Array."""
+    import numpy as np
+
+    return [np.ascontiguousarray(a, dtype="<f4").tobytes() for a in arrays]

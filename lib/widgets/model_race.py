@@ -1,0 +1,282 @@
+"""The descent of a real network: optimizers train it live on a map of its loss.
+
+`ModelRace()` shows it. The simulation is `lib.model_race.ModelRace`. Training runs on
+the kernel's main loop in short slices, on the CPU or a GPU; the page draws what has
+come and can go back through all of it while the training runs on.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lib.device import available_devices, choose_device
+from lib.model_race import ModelRace as Simulation
+from lib.model_race import Record
+from lib.widgets.base import LiveWidget, Work, as_bytes, page
+from lib.widgets.controls import Control
+from lib.widgets.racers import LABELS, RACERS, styles_for_page
+
+MAP = 33  # points of the map along each axis
+SHARE = 0.02  # of the time that redrawing the map may take from the training
+FRAME = 1 / 30  # seconds between two records at the speeds that a person can follow
+RATES = {
+    "GradientDescent": 0.2, "SGD": 0.2, "Momentum": 0.05, "Nesterov": 0.05,
+    "AdaGrad": 0.02, "RMSProp": 0.002, "Adam": 0.005, "AdamW": 0.005,
+}  # fmt: skip
+SPEEDS = (("1", "1 step a frame"), ("5", "5 steps"), ("20", "20 steps"),
+          ("0", "as fast as it can"))  # fmt: skip
+FAST = 10  # steps between two records at full speed
+
+
+class ModelRace(LiveWidget):
+    """Optimizers train the same network; watch their ways over its loss surface.
+
+    Args:
+        optimizers: names of `lib.optimizers.OPTIMIZERS`; they share first weights and
+            mini-batches.
+        steps: how far "play" goes.
+        device: "cpu", "cuda", "mps"; the best one found if not given.
+        hidden: width of the network's hidden layer (64 inputs, 10 digits).
+        **values: other controls by name: speed, batch_size, follow.
+
+    Raises:
+        ValueError: a control that does not exist, or a value that it does not allow.
+    """
+
+    _esm = page("core.js", "ui.js", "plot.js", "legend.js", "model_race.js")
+
+    CONTROLS = (
+        Control("optimizers", "Optimizers", "several", ("SGD", "Momentum", "Adam"),
+                choices=tuple((k, v) for k, v in LABELS.items()
+                              if k != "GradientDescent")),
+        Control("speed", "Speed", "choice", "1", choices=SPEEDS),
+        Control("steps", "Steps", "range", 400, 100, 2000, 100,
+                help="Play stops here"),
+        Control("follow", "Map through", "choice", "lead",
+                choices=(("lead", "the leader's weights now"),
+                         ("pilot", "the pilot's last weights")),
+                help="A plane through the present weights shows the loss that the "
+                     "leader really stands on; the pilot's plane stays still"),
+        Control("rate_of", "Rate of", "choice", "all",
+                choices=(("all", "all optimizers"),
+                         *((k, v) for k, v in LABELS.items()
+                           if k != "GradientDescent"))),
+        Control("learning_rate", "Learning rate", "log", 0.01, 1e-5, 10.0, 0.02,
+                help="Changes at once, while the network trains"),
+        Control("batch_size", "Batch", "range", 64, 1, 512, 1,
+                help="Examples in a mini-batch; a new value starts again"),
+        Control("device", "Device", "choice", "cpu",
+                choices=tuple((d, d.upper()) for d in available_devices())),
+    )  # fmt: skip
+
+    def __init__(self, hidden: int = 16, seed: int = 0, **values: Any) -> None:
+        values.setdefault("device", choose_device().type)
+        self.rates = {name: RATES[name] for name in RACERS}
+        self.hidden, self.seed = hidden, seed
+        self._playing = False
+        self._map: np.ndarray | None = None
+        self._map_run = 0
+        self._runs = 0
+        self._told: dict[str, Any] = {}
+        super().__init__(**values)
+        if "learning_rate" in values:
+            self._set_rate(self.values["learning_rate"])
+        self.simulation = self._fresh()
+        self._draw_map_now()
+
+    # ---- controls and commands -----------------------------------------------------
+
+    def changed(self, name: str) -> None:
+        if name in ("optimizers", "batch_size"):
+            self.do_reset()
+        elif name == "learning_rate":
+            self._set_rate(self.values["learning_rate"])
+            for racer in self.simulation.racers:
+                self.simulation.set_rate(racer, self.rates[racer])
+        elif name == "rate_of" and self.values["rate_of"] != "all":
+            self.values["learning_rate"] = self.rates[self.values["rate_of"]]
+        elif name == "device":
+            self.simulation.move_to(self.values["device"])
+        elif name == "follow" and not self._playing:
+            self.start(self._map_only())
+
+    def _set_rate(self, rate: float) -> None:
+        chosen = self.values["rate_of"]
+        for name in RACERS if chosen == "all" else (chosen,):
+            self.rates[name] = rate
+
+    def do_play(self) -> None:
+        """Train on from here, live."""
+        if self.simulation.step >= self.values["steps"]:
+            self.do_reset()
+        self._playing = True
+        self.start(self._training())
+
+    def do_pause(self) -> None:
+        """Stop after the step in hand; playing goes on from there."""
+        self.stop()
+        self._playing = False
+
+    def do_step(self) -> None:
+        """One step for every racer."""
+        self.do_pause()
+        self._take(1)
+
+    def do_reset(self) -> None:
+        """Back to the first weights and the first mini-batch."""
+        self.do_pause()
+        self.simulation = self._fresh()
+        self.start(self._map_only())
+
+    def run(self, steps: int | None = None) -> dict[str, Record]:
+        """Train here and now, without a page; the last record of each racer.
+
+        Args:
+            steps: how many; up to the control `steps` if not given.
+        """
+        self.do_pause()
+        goal = self.values["steps"] if steps is None else self.simulation.step + steps
+        while self.simulation.step < goal:
+            self._take(min(FAST, goal - self.simulation.step))
+        self._draw_map_now()
+        self._note_change()
+        return {n: records[-1] for n, records in self.simulation.history.items()}
+
+    def unwatched(self) -> None:
+        self.do_pause()
+
+    def _fresh(self) -> Simulation:
+        settings = {n: {"learning_rate": self.rates[n]}
+                    for n in self.values["optimizers"]}  # fmt: skip
+        self._runs += 1
+        return Simulation(settings, (64, self.hidden, 10), self.values["batch_size"],
+                          self.seed, self.values["device"])  # fmt: skip
+
+    # ---- work ------------------------------------------------------------------------
+
+    def _take(self, steps: int) -> None:
+        self.simulation.advance(steps)
+        self.simulation.record()
+
+    def _training(self) -> Work:
+        """Steps, records and now and then a new map, until the goal."""
+        maps = self._map_pieces()
+        while self.simulation.step < self.values["steps"] and self._playing:
+            began = time.perf_counter()
+            stride = int(self.values["speed"]) or FAST
+            self._take(min(stride, self.values["steps"] - self.simulation.step))
+            next(maps)
+            left = FRAME - (time.perf_counter() - began)
+            yield left if int(self.values["speed"]) and left > 0 else None
+        self._playing = False
+        yield from self._map_only()
+
+    def _map_pieces(self) -> Work:
+        """An endless supply of small pieces of map making, within its share of time."""
+        rest_until = 0.0
+        while True:
+            spent = 0.0
+            work = self.simulation.surface_work(MAP, self._through())
+            while time.perf_counter() < rest_until:
+                yield
+            for part in _timed(work):
+                grid, seconds = part
+                spent += seconds
+                if grid is not None:
+                    self._map = grid.numpy()
+                    self._map_run += 1
+                yield
+            slow = int(self.values["speed"]) > 0  # then the training waits anyway
+            rest_until = time.perf_counter() + spent * (2 if slow else 1 / SHARE)
+
+    def _map_only(self) -> Work:
+        for grid in self.simulation.surface_work(MAP, self._through()):
+            if grid is not None:
+                self._map = grid.numpy()
+                self._map_run += 1
+            yield
+
+    def _draw_map_now(self) -> None:
+        for _ in self._map_only():
+            pass
+
+    def _through(self) -> str | None:
+        return self.leader if self.values["follow"] == "lead" else None
+
+    @property
+    def leader(self) -> str | None:
+        """The racer with the lowest training loss that still trains."""
+        records = {n: h[-1] for n, h in self.simulation.history.items() if h}
+        alive = [n for n in records if self.simulation.racers[n].alive]
+        return min(alive, key=lambda n: records[n].train_loss, default=None)
+
+    # ---- to the page -----------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        self._told = {}
+        content, buffers = self.news()
+        parts = dict(zip(content.pop("parts"), buffers, strict=True))
+        look = [r for r in styles_for_page() if r["name"] != "GradientDescent"]
+        return {**content, **parts, "racers": look}
+
+    def news(self) -> tuple[dict[str, Any], list[bytes]] | None:
+        sim, told = self.simulation, self._told
+        names = list(sim.racers)
+        now = {
+            "kind": "news",
+            "run": self._runs,
+            "names": names,
+            "bounds": list(sim.bounds),
+            "share": round(sim.share, 3),
+            "step": sim.step,
+            "playing": self._playing,
+            "leader": self.leader,
+            "through": self._through(),
+            "diverged": [n for n in names if not sim.racers[n].alive],
+            "rates": dict(self.rates),
+            "values": dict(self.values),
+        }
+        kept = told.get("kept", {}) if told.get("run") == self._runs else {}
+        if told.get("now") == now and told.get("map") == self._map_run:
+            return None
+        rows = [_rows(sim.history[n][kept.get(n, 0) :]) for n in names]
+        content = {**now, "parts": ["rows"], "from": [kept.get(n, 0) for n in names],
+                   "counts": [len(r) for r in rows]}  # fmt: skip
+        buffers = as_bytes(np.concatenate(rows) if rows else np.zeros(0))
+        if told.get("map") != self._map_run and self._map is not None:
+            content["size"] = MAP
+            content["parts"].append("map")
+            buffers += as_bytes(self._map)
+        self._told = {"run": self._runs, "now": now, "map": self._map_run,
+                      "kept": {n: len(sim.history[n]) for n in names}}  # fmt: skip
+        return content, buffers
+
+    # ---- without a page ----------------------------------------------------------------
+
+    def describe(self) -> str:
+        return f"A network of 64, {self.hidden} and 10 units that learns to read digits"
+
+    def figure(self) -> Figure:
+        from lib.widgets.still import model_race_figure
+
+        return model_race_figure(self.simulation, self._map)
+
+
+def _rows(records: list[Record]) -> np.ndarray:
+    """(records, 7) float32: step, a, b, training and validation loss, accuracy, off."""
+    return np.array([r.row() for r in records], dtype=np.float32).reshape(-1, 7)
+
+
+def _timed(work):
+    """Each result of a generator with the seconds it took."""
+    while True:
+        began = time.perf_counter()
+        try:
+            result = next(work)
+        except StopIteration:
+            return
+        yield result, time.perf_counter() - began
