@@ -103,7 +103,7 @@ class Dataset:
         """Three parts without an example in common: to train, to choose, to judge.
 
         Classes keep their proportions in each part, to the nearest example. The parts
-        depend on the seed and the set alone.
+        depend on the seed and the set alone; each keeps the order of the set.
 
         Args:
             validation, test: their shares, from 0 to below 1; training gets the rest.

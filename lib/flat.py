@@ -289,8 +289,11 @@ class Optimizer:
             raise ValueError(
                 f"the state is of {name}, this is {own['optimizer']}: make a {name}"
             )
-        for part, what in (("groups", _shapes), ("vectors", _kinds)):
-            theirs, ours = ([what(x) for x in state[part]] for state in (saved, own))
+        for part, describe in (("groups", _shapes), ("vectors", _kinds)):
+            try:
+                theirs, ours = ([describe(x) for x in s[part]] for s in (saved, own))
+            except (AttributeError, KeyError, TypeError) as error:
+                raise ValueError(f"the {part} of the state are damaged") from error
             if theirs != ours:
                 raise ValueError(
                     f"the state is for {part} {theirs}, this optimizer has {ours}"
@@ -315,7 +318,10 @@ def _shapes(group: Mapping[str, object]) -> tuple[list[str], object]:
 
 
 def _kinds(vectors: Mapping[str, object]) -> dict[str, object]:
-    return {
-        name: (str(x.dtype), tuple(x.shape)) if isinstance(x, Tensor) else len(x)
-        for name, x in vectors.items()
-    }
+    """What is compared of saved vectors: dtype and shape, and the number of counts."""
+    steps = vectors["steps"]
+    if not all(isinstance(t, int) and t >= 0 for t in steps):
+        raise TypeError(f"steps are {steps}")
+    tensors = {name: x for name, x in vectors.items() if name != "steps"}
+    kinds = {name: (x.dtype, tuple(x.shape)) for name, x in tensors.items()}
+    return {"steps": len(steps), **kinds}

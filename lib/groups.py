@@ -71,6 +71,8 @@ def make_groups(params: object, defaults: dict[str, object]) -> list[Group]:
     if isinstance(params, Tensor):
         raise ValueError("params is a single tensor: put it in a list, [tensor]")
     try:
+        if isinstance(params, torch.nn.Module):  # Sequential iterates over its layers
+            raise TypeError
         items = list(params)
     except TypeError:
         raise ValueError(

@@ -216,7 +216,7 @@ class LossPlane:
         b_values: torch.Tensor,
         offset: torch.Tensor | None = None,
         chunk: int | None = None,
-        seconds: float = 0.010,
+        seconds: float = 0.008,
     ) -> Iterator[tuple[int, torch.Tensor]]:
         """The same grid piece by piece, for a page that must stay responsive.
 

@@ -98,7 +98,7 @@ class ModelRace:
         self.begin(settings)
 
     def begin(self, settings: dict[str, dict[str, Any]]) -> None:
-        """All racers back to the first weights, the first batch and an empty history."""
+        """Back to the first weights, the first batch and an empty history."""
         unknown = [name for name in settings if name not in OPTIMIZERS]
         if unknown:
             raise ValueError(

@@ -88,20 +88,19 @@ class Picture(Figure):
         image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
         # 256 colours, none off by more than a few levels of 255, make a map a quarter
         # as large, and a lesson keeps its pictures in its own file.
-        image = image.quantize(
-            256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
-        )
+        best, none = Image.Quantize.MAXCOVERAGE, Image.Dither.NONE
+        image = image.quantize(256, best, dither=none)
         file = io.BytesIO()
         image.save(file, format="png", optimize=True, dpi=(DOTS, DOTS))
         return file.getvalue()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
-        width, height = (round(side * SHOWN) for side in self.get_size_inches())
         data = {
             "image/png": base64.b64encode(self.png()).decode(),
             "text/plain": self.alt,
         }
-        return data, {"image/png": {"alt": self.alt, "width": width, "height": height}}
+        width = round(self.get_figwidth() * SHOWN)
+        return data, {"image/png": {"alt": self.alt, "width": width}}
 
     def __repr__(self) -> str:
         return f"Picture({self.alt!r})"

@@ -162,7 +162,7 @@ def refresh(path: Path) -> str | None:
 def failure(nb: Notebook, error: Exception) -> str:
     """Which cell failed, and why.
 
-    A cell that raised has its count; one that never ended, or killed the kernel, has none.
+    A cell that raised has its count; one that never ended, or ended the kernel, not.
     """
     code = [i for i, c in enumerate(nb.cells) if c.cell_type == "code" and c.source]
     waiting = [i for i in code if nb.cells[i].execution_count is None]

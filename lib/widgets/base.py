@@ -35,6 +35,7 @@ from typing import Any
 
 import anywidget
 import traitlets
+from PIL import Image
 
 from lib.widgets.controls import Control
 
@@ -106,7 +107,7 @@ class LiveWidget(anywidget.AnyWidget):
         self.on_msg(self._receive)
         _replace_earlier(self)
 
-    # ---- what a subclass writes -------------------------------------------------
+    # ---- what a subclass writes
 
     def state(self) -> dict[str, Any]:
         """The whole state, for a page that opens now."""
@@ -127,7 +128,7 @@ class LiveWidget(anywidget.AnyWidget):
         """One line that says what this is; the same text on every run."""
         return type(self).__name__
 
-    # ---- controls ---------------------------------------------------------------
+    # ---- controls
 
     def set(self, **values: Any) -> None:
         """Set controls by name, as a hand on the page would.
@@ -152,7 +153,7 @@ class LiveWidget(anywidget.AnyWidget):
                 )
         return {name: known[name].check(value) for name, value in values.items()}
 
-    # ---- messages from the page -------------------------------------------------
+    # ---- messages from the page
 
     def _receive(self, _widget, content: dict, _buffers) -> None:
         """Any thread: hand the message to the main loop and do nothing else."""
@@ -196,7 +197,7 @@ class LiveWidget(anywidget.AnyWidget):
             raise ValueError(f"the page sent a message of unknown kind {kind!r}")
 
     def _answer_set(self, content: dict) -> None:
-        """A refused value is answered too, so that the page can show the one that holds."""
+        """A refused value is answered too: the page then shows the one that holds."""
         name = content["name"]
         try:
             self._clear_error()
@@ -217,7 +218,7 @@ class LiveWidget(anywidget.AnyWidget):
         """The last page has gone: work that nobody sees ends."""
         self.stop()
 
-    # ---- messages to the page ---------------------------------------------------
+    # ---- messages to the page
 
     def refresh(self) -> None:
         """Put the whole present state in `snapshot`, if it has changed since."""
@@ -267,7 +268,7 @@ class LiveWidget(anywidget.AnyWidget):
             client.asked(clock)
         self.send({**content, "seq": self._sent, "sent": time.time()}, buffers)
 
-    # ---- work in slices ---------------------------------------------------------
+    # ---- work in slices
 
     def start(self, work: Work) -> None:
         """Drive `work` on the main loop; earlier work of this widget ends first.
@@ -329,7 +330,7 @@ class LiveWidget(anywidget.AnyWidget):
             self._note_change()
         self.pump(now=True)
 
-    # ---- errors, end, pictures --------------------------------------------------
+    # ---- errors, end, pictures
 
     def _clear_error(self) -> None:
         if self.error is not None:
@@ -372,9 +373,12 @@ class LiveWidget(anywidget.AnyWidget):
 
     def still(self) -> bytes:
         """The present state as PNG, drawn from the data that the page gets."""
-        target = io.BytesIO()
-        self.figure().savefig(target, format="png", dpi=80, metadata={"Software": None})
-        return target.getvalue()
+        raw, packed = io.BytesIO(), io.BytesIO()
+        self.figure().savefig(raw, format="png", dpi=80)
+        # a palette makes the file a third as large: notebooks keep it in their outputs
+        image = Image.open(raw).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+        image.save(packed, format="png", optimize=True)
+        return packed.getvalue()
 
 
 class _Page:

@@ -88,7 +88,7 @@ class ModelRace(LiveWidget):
         self.simulation = self._fresh()
         self._draw_map_now()
 
-    # ---- controls and commands -----------------------------------------------------
+    # ---- controls and commands
 
     def changed(self, name: str) -> None:
         if name in ("optimizers", "batch_size"):
@@ -156,7 +156,7 @@ class ModelRace(LiveWidget):
         return Simulation(settings, (64, self.hidden, 10), self.values["batch_size"],
                           self.seed, self.values["device"])  # fmt: skip
 
-    # ---- work ------------------------------------------------------------------------
+    # ---- work
 
     def _take(self, steps: int) -> None:
         self.simulation.advance(steps)
@@ -214,7 +214,7 @@ class ModelRace(LiveWidget):
         alive = [n for n in records if self.simulation.racers[n].alive]
         return min(alive, key=lambda n: records[n].train_loss, default=None)
 
-    # ---- to the page -----------------------------------------------------------------
+    # ---- to the page
 
     def state(self) -> dict[str, Any]:
         self._told = {}
@@ -255,7 +255,7 @@ class ModelRace(LiveWidget):
                       "kept": {n: len(sim.history[n]) for n in names}}  # fmt: skip
         return content, buffers
 
-    # ---- without a page ----------------------------------------------------------------
+    # ---- without a page
 
     def describe(self) -> str:
         return f"A network of 64, {self.hidden} and 10 units that learns to read digits"

@@ -88,7 +88,7 @@ class DescentRace(LiveWidget):
         self._begin()
         self.finish()
 
-    # ---- controls and commands ---------------------------------------------------
+    # ---- controls and commands
 
     @property
     def place(self):
@@ -138,7 +138,7 @@ class DescentRace(LiveWidget):
         elif len(set(self.rates.values())) == 1:
             self.values["learning_rate"] = next(iter(self.rates.values()))
 
-    def _tune(self) -> None:
+    def _take_best_rates(self) -> None:
         self.rates = dict(BEST_RATES[self.place.key])
         self.values["rate_of"] = "all"
         self._show_rate()
@@ -159,7 +159,7 @@ class DescentRace(LiveWidget):
         self._show_rate()
         yield from self._fresh_race().work()
 
-    # ---- the race ------------------------------------------------------------------
+    # ---- the race
 
     def _options(self, name: str) -> dict[str, Any]:
         v = self.values
@@ -189,7 +189,7 @@ class DescentRace(LiveWidget):
     def _begin(self) -> None:
         self.start(self._fresh_race().work())
 
-    # ---- to the page ---------------------------------------------------------------
+    # ---- to the page
 
     def state(self) -> dict[str, Any]:
         if not self.watched:
@@ -234,10 +234,11 @@ class DescentRace(LiveWidget):
                       "rates": dict(self.rates)}  # fmt: skip
         return content, buffers
 
-    # ---- without a page --------------------------------------------------------------
+    # ---- without a page
 
     def describe(self) -> str:
-        return f"Descent race on {self.place.title}: {len(self.race.names)} optimizers"
+        names = ", ".join(LABELS[name] for name in self.race.names) or "nobody"
+        return f"Descent race on {self.place.title}: {names}"
 
     def figure(self) -> Figure:
         """Map and curves of the whole race, as the page shows them at its end."""

@@ -50,8 +50,8 @@ def _draw_map(axes: Any, race: Race, place: Any) -> None:
     for row, name in enumerate(race.names):
         axes.plot(*race.paths[row].T, **line_style(name))
         axes.plot(*race.final(name)[:2], **mark_style(name))
-    axes.plot(*race.paths[0, 0] if race.names else race.start, "o",
-              markersize=13, markerfacecolor="none", markeredgecolor="black")  # fmt: skip
+    ring = {"markersize": 13, "markerfacecolor": "none", "markeredgecolor": "black"}
+    axes.plot(*race.start, "o", **ring)
     axes.set_title(place.title)
 
 

@@ -126,6 +126,14 @@ def test_parts_share_no_example_and_lose_none(name):
     assert rows.sort().values.tolist() == list(range(len(dataset)))
     for part in parts:
         assert torch.equal(part.y, dataset.y[part.x.flatten()])
+        assert part.x.flatten().diff().min() > 0  # in the order of the set
+
+
+def test_take_gives_the_rows_asked_for_in_that_order():
+    dataset = line(n=5)
+    taken = dataset.take(torch.tensor([4, 0, 2]))
+    assert taken.x.tolist() == [dataset.x[i].tolist() for i in (4, 0, 2)]
+    assert taken.y.tolist() == [dataset.y[i].item() for i in (4, 0, 2)]
 
 
 def test_classes_keep_their_proportions_in_every_part():

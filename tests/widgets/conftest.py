@@ -1,4 +1,4 @@
-"""A page without a browser: it says what a page says and keeps what the kernel sends."""
+"""A page without a browser: it says what a page says, and keeps what it is sent."""
 
 from __future__ import annotations
 

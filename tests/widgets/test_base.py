@@ -15,7 +15,6 @@ from lib.widgets.base import LiveWidget
 from lib.widgets.controls import Control
 from tests.widgets.conftest import FakePage
 
-
 FOR_EVER = 100_000
 
 

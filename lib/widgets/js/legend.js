@@ -27,7 +27,7 @@ export class Legend {
       const loss = element("td", { class: "lm-number" });
       this.body.append(element("tr", {}, element("th", { scope: "row" }, chip), rate,
         loss));
-      this.rows.set(name, { swatch, chip, rate, loss, style });
+      this.rows.set(name, { label, swatch, chip, rate, loss, style });
     }
   }
 

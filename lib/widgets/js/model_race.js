@@ -231,6 +231,10 @@ class ModelRaceView extends View {
       s + r.length, 0));
   }
 
+  label(name) {
+    return this.legend.rows.get(name).label;
+  }
+
   style(name) {
     return this.legend.rows.get(name).style;
   }
@@ -312,15 +316,15 @@ class ModelRaceView extends View {
   }
 
   drawReadout() {
-    let text = `The map goes through ${this.through ? `${this.through}'s weights`
-      : "the pilot's last weights"}.`;
+    let text = `Map through ${this.through ? `${this.label(this.through)}'s weights`
+      : "the pilot's last weights"}`;
     if (this.pointer) {
       const [a, b] = this.pointer;
       text = `${short(a)}, ${short(b)}: loss ≈ ${short(this.field.at(a, b))}`;
     } else if (this.leader && this.rows.get(this.leader)?.length) {
       const rows = this.rows.get(this.leader);
       const last = rows[Math.max(1, this.count(rows)) - 1];
-      text += ` ${this.leader} stands ${short(last[OFF])} off the pilot's plane.`;
+      text += `; ${this.label(this.leader)} is ${short(last[OFF])} off the pilot's plane`;
     }
     if (this.readout.textContent !== text) this.readout.textContent = text;
   }
@@ -333,7 +337,7 @@ class ModelRaceView extends View {
       const row = rows[count - 1];
       if (!best || row[TRAIN] < best.row[TRAIN]) best = { name, row };
     }
-    const lead = best ? `Lowest: ${best.name}, loss ${short(best.row[TRAIN])}, ` +
+    const lead = best ? `Lowest: ${this.label(best.name)}, loss ${short(best.row[TRAIN])}, ` +
       `${(100 * best.row[ACCURACY]).toFixed(1)} % of the validation digits right.`
       : this.names.length ? "All have diverged." : "No optimizer is switched on.";
     this.status(`Step ${this.shownStep}. ${lead}`, !this.playing);

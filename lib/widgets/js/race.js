@@ -429,8 +429,11 @@ class RaceView extends View {
     const { run } = this;
     // stand a little off zero, so that a racer that hits the minimum stays drawn
     const floor = 1e-16;
-    const lowest = run.alongX ? Math.min(this.surface.lowest, ...this.cut)
-      : this.surface.lowest;
+    let { lowest } = this.surface;
+    if (run.alongX) {
+      lowest = Math.min(...this.cut); // of this line; a racer may stand between samples
+      for (const z of run.loss) if (z < lowest) lowest = z;
+    }
     const series = run.names.map((name, row) => {
       const from = run.at(row, 0);
       const values = Array.from(run.loss.subarray(from, from + run.steps + 1),
@@ -461,9 +464,10 @@ class RaceView extends View {
       if (alive && (!best || loss < best.loss)) best = { name, loss };
     });
     const gone = Object.keys(this.run.diverged).filter((n) => this.run.diverged[n] <= t);
-    const lead = best ? `Lowest: ${best.name}, loss ${short(best.loss)}.`
+    const label = (name) => this.legend.rows.get(name).label;
+    const lead = best ? `Lowest: ${label(best.name)}, loss ${short(best.loss)}.`
       : this.run.names.length ? "All have diverged." : "No optimizer is switched on.";
-    const lost = gone.length ? ` Diverged: ${gone.join(", ")}.` : "";
+    const lost = gone.length ? ` Diverged: ${gone.map(label).join(", ")}.` : "";
     this.status(`Step ${t} of ${this.run.steps}. ${lead}${lost}`, !this.dragging);
   }
 }

@@ -122,7 +122,7 @@ export class Transport {
     this.where.textContent = `${this.unit} ${position} of ${last}`;
     if (playing === this.playing) return;
     this.playing = playing;
-    this.playButton.textContent = playing ? "⏸ Pause" : "▶ Play";
+    this.playButton.textContent = playing ? "‖ Pause" : "▶ Play";
     this.playButton.setAttribute("aria-pressed", String(playing));
   }
 }
