@@ -79,7 +79,8 @@ class Race:
     def work(self) -> Generator[None, None, None]:
         """Run to the end; yields every few steps, and may be left at any yield."""
         racers = [
-            _Racer(name, self.start, options) for name, options in self.settings.items()
+            _Racer(name, self.start, options, self.along_x)
+            for name, options in self.settings.items()
         ]
         for step in range(1, self.steps + 1):
             for row, racer in enumerate(racers):
@@ -139,13 +140,16 @@ class Race:
 class _Racer:
     """One optimizer with a parameter of two numbers, seen by numpy without copies."""
 
-    def __init__(self, name: str, start: Sequence[float], options: dict) -> None:
+    def __init__(
+        self, name: str, start: Sequence[float], options: dict, along_x: bool
+    ) -> None:
         theta = torch.tensor(start, dtype=torch.float64, requires_grad=True)
         self.name = name
         self.optimizer = OPTIMIZERS[name]([theta], **options)
         self.gradient = torch.zeros(2, dtype=torch.float64)
         self._slots = self.gradient.numpy()
         self._place = self.optimizer.theta.detach().numpy()
+        self._fixed_y = start[1] if along_x else None
 
     @property
     def point(self) -> tuple[float, float]:
@@ -154,6 +158,8 @@ class _Racer:
     def step(self, dx: float, dy: float) -> tuple[float, float]:
         self._slots[0], self._slots[1] = dx, dy
         self.optimizer.step(gradient=self.gradient)
+        if self._fixed_y is not None:
+            self._place[1] = self._fixed_y  # AdamW's decay moves y without a gradient
         return self.point
 
 
@@ -163,6 +169,7 @@ def best_rate(
     start: tuple[float, float],
     steps: int = 200,
     rates: Sequence[float] = RATE_GRID,
+    along_x: bool = False,
     **options: Any,
 ) -> float:
     """The rate of the grid that ends lowest, without noise; the smallest of equals.
@@ -171,7 +178,7 @@ def best_rate(
     luck is no advice.
 
     Args:
-        surface, start, steps: as in `Race`.
+        surface, start, steps, along_x: as in `Race`.
         name: of the optimizer.
         rates: learning rates to try, ascending.
         **options: further arguments of the optimizer, such as `momentum=0.9`.
@@ -179,10 +186,32 @@ def best_rate(
     Raises:
         ValueError: with every rate of the grid the path leaves the map.
     """
+    search = rate_search(surface, name, start, steps, rates, along_x, **options)
+    while True:
+        try:
+            next(search)
+        except StopIteration as end:
+            return end.value
+
+
+def rate_search(
+    surface: Any,
+    name: str,
+    start: tuple[float, float],
+    steps: int = 200,
+    rates: Sequence[float] = RATE_GRID,
+    along_x: bool = False,
+    **options: Any,
+) -> Generator[None, None, float]:
+    """`best_rate` in pieces: yields every few steps, and returns the rate."""
     best, lowest = None, math.inf
     for rate in rates:
         settings = {name: {"learning_rate": rate, **options}}
-        race = Race(surface, settings, start, steps).run()
+        race = Race(surface, settings, start, steps, along_x=along_x)
+        for _ in race.work():
+            yield
+            if not race.stays_on_map:
+                break
         loss = race.final(name)[2] if race.stays_on_map else math.inf
         if loss < lowest:
             best, lowest = rate, loss

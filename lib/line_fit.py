@@ -63,8 +63,9 @@ class LineLoss:
         else:
             x, y = self.x, self.y
             w, b = np.asarray(w), np.asarray(b)
-        error = w[..., None] * x + b[..., None] - y
-        return (error**2).mean(-1)
+        with np.errstate(over="ignore", invalid="ignore"):  # far out it is infinite
+            error = w[..., None] * x + b[..., None] - y
+            return (error**2).mean(-1)
 
     def gradient(self, w: float, b: float) -> tuple[float, float]:
         """(dL/dw, dL/db). The factor x in the first is what makes the line turn."""

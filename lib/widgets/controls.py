@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 
@@ -53,14 +54,14 @@ class Control:
 
     def _check_range(self, value: Any) -> float | int:
         allowed = f"a number from {self.low:g} to {self.high:g}"
-        number = isinstance(value, int | float) and not isinstance(value, bool)
+        number = isinstance(value, Real) and not isinstance(value, bool)
         if not number or not math.isfinite(value):
             raise self._refuse(value, allowed)
         slack = 1e-9 * max(abs(self.low), abs(self.high))
         if not self.low - slack <= value <= self.high + slack:
             raise self._refuse(value, allowed)
-        whole = isinstance(self.default, int)
-        return round(value) if whole else float(value)
+        value = min(max(float(value), self.low), self.high)
+        return round(value) if isinstance(self.default, int) else float(value)
 
     _check_log = _check_range
 
@@ -88,6 +89,8 @@ class Control:
 
     def _check_point(self, value: Any) -> tuple[float, float]:
         try:
+            if isinstance(value, str | bytes):
+                raise TypeError
             x, y = (float(v) for v in value)
         except (TypeError, ValueError):
             raise self._refuse(value, "two numbers (x, y)") from None

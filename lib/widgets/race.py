@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lib.best_rates import BEST_RATES
-from lib.descent import Race, best_rate
+from lib.descent import Race, rate_search
 from lib.surfaces import SURFACES
 from lib.widgets.base import LiveWidget, Work, as_bytes, page
 from lib.widgets.controls import Control
@@ -150,12 +150,12 @@ class DescentRace(LiveWidget):
             options = self._options(name)
             options.pop("learning_rate")
             try:
-                self.rates[name] = best_rate(
-                    self.place, name, (x, y), self.values["steps"], **options
-                )
+                self.rates[name] = yield from rate_search(
+                    self.place, name, (x, y), self.values["steps"],
+                    along_x=self.values["view"] == "cut", **options,
+                )  # fmt: skip
             except ValueError as error:
                 self._fail(error)
-            yield
         self._show_rate()
         yield from self._fresh_race().work()
 

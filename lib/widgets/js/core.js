@@ -169,6 +169,12 @@ export function mount({ model, el }, View) {
     view.theme = readTheme(root);
     link.invalidate();
   };
+  // JupyterLab's one-letter commands (x cuts the cell) must not hear what is meant here
+  root.addEventListener("keydown", (event) => {
+    const command = event.ctrlKey || event.metaKey || event.altKey;
+    const runs = event.key === "Enter" && event.shiftKey;
+    if (!command && !runs && event.key !== "Escape") event.stopPropagation();
+  });
   const watcher = new MutationObserver(repaint);
   watcher.observe(document.body, { attributes: true });
   const sizer = new ResizeObserver(repaint);

@@ -54,9 +54,9 @@ class ModelRaceView extends View {
     this.legend.build(state.racers);
     this.root.append(top, pictures, this.transport.node,
       element("div", { class: "lm-progress" }, this.bar, this.left),
+      this.statusLine, this.errorBox,
       element("div", { class: "lm-columns" }, this.legend.node,
-        element("div", { class: "lm-knobs" }, rates, knobs)),
-      this.statusLine, this.errorBox);
+        element("div", { class: "lm-knobs" }, rates, knobs)));
     this.controls.get("curve").show("train");
     this.values.curve = "train";
   }
@@ -86,6 +86,10 @@ class ModelRaceView extends View {
     Object.assign(this, { names, bounds, playing, leader, through, diverged, rates });
     this.taken = content.step; // steps taken; `step()` takes one more
     this.showValues(content.values);
+    const mixed = new Set(Object.values(rates)).size > 1;
+    if (this.values.rate_of === "all" && mixed && !this.link.asked.has("learning_rate")) {
+      this.controls.get("learning_rate").show("own rates");
+    }
     this.takeRows(content, floats(parts.rows));
     if (parts.map) this.takeMap(floats(parts.map), content.size);
     this.pace();
@@ -192,6 +196,13 @@ class ModelRaceView extends View {
       if (this.playing) this.pause();
       else this.play();
     });
+  }
+
+  // Here every step is the kernel's: without it there is only the way back to look at.
+  ended() {
+    super.ended();
+    const { playButton, stepButton, resetButton } = this.transport;
+    for (const node of [playButton, stepButton, resetButton]) node.disabled = true;
   }
 
   // ---- drawing ---------------------------------------------------------------------

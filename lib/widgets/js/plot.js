@@ -143,6 +143,12 @@ export class Frame {
     const every = Math.max(1, Math.ceil((high - low) / ((this.bottom - this.top) / 34)));
     const out = [];
     for (let k = high; k >= low; k -= every) out.push([10 ** k, powerOfTen(k)]);
+    if (high - low > 1) return out;
+    for (let k = low - 1; k <= high; k += 1) { // within a decade or so: 2 and 5 too
+      for (const value of [2 * 10 ** k, 5 * 10 ** k]) {
+        if (value > y0 && value < y1) out.push([value, short(value)]);
+      }
+    }
     return out;
   }
 

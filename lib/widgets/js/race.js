@@ -90,10 +90,9 @@ class RaceView extends View {
       add("noise"), button("New noise", "Another seed for the noise", () =>
         this.link.command("new_seed")));
     this.legend.build(state.racers);
-    this.root.append(top, pictures, this.transport.node,
+    this.root.append(top, pictures, this.transport.node, this.statusLine, this.errorBox,
       element("div", { class: "lm-columns" }, this.legend.node,
-        element("div", { class: "lm-knobs" }, rates, knobs, noise)),
-      this.statusLine, this.errorBox);
+        element("div", { class: "lm-knobs" }, rates, knobs, noise)));
     this.controls.get("log").show(true);
     this.values.log = true;
   }
@@ -261,6 +260,7 @@ class RaceView extends View {
   }
 
   moveStart(point) {
+    if (!this.link.alive) return;
     this.start = point;
     this.link.set("start", point);
     this.link.invalidate();
@@ -427,13 +427,14 @@ class RaceView extends View {
 
   drawCurves(t) {
     const { run } = this;
-    // stand a little off zero, so that a racer that hits the minimum stays drawn
-    const floor = 1e-16;
     let { lowest } = this.surface;
     if (run.alongX) {
       lowest = Math.min(...this.cut); // of this line; a racer may stand between samples
       for (const z of run.loss) if (z < lowest) lowest = z;
     }
+    // stand a little off zero, so that a racer that hits the minimum stays drawn, and
+    // show no difference that is finer than the digits of float32
+    const floor = Math.max(1e-16, 1.2e-7 * Math.abs(lowest));
     const series = run.names.map((name, row) => {
       const from = run.at(row, 0);
       const values = Array.from(run.loss.subarray(from, from + run.steps + 1),

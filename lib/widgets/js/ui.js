@@ -166,7 +166,7 @@ export class View {
   // Screen readers hear this line: at most once a second while something runs.
   status(text, calm = true) {
     const now = performance.now();
-    if (text === this.statusLine.textContent) return;
+    if (this.over || text === this.statusLine.textContent) return;
     if (!calm && now - this.spoken < 1000) return;
     this.spoken = now;
     this.statusLine.textContent = text;
@@ -181,7 +181,11 @@ export class View {
     this.pause?.();
     this.root.classList.add("lm-ended");
     for (const made of this.controls.values()) made.input.disabled = true;
+    // what has come can still be played and saved; what asks the kernel cannot
+    const asking = this.root.querySelectorAll(".lm-chip, fieldset button:not(.lm-save)");
+    for (const node of asking) node.disabled = true;
     this.status("The kernel has gone. Run this cell again to bring the widget back.");
+    this.over = true;
   }
 
   // Save what the canvases show, side by side, as one PNG.
