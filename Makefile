@@ -56,7 +56,8 @@ $(VENV)/.made:
 		echo "Install one, or name it: make lab PYTHON=/path/to/python3.12" >&2; exit 1; \
 	fi; \
 	echo "Making $(VENV) with $$($$python --version) ($$python)."; \
-	if ! $$python -m venv --clear $(VENV); then \
+	rm -rf $(VENV); \
+	if ! $$python -m venv $(VENV); then \
 		echo "$$python could not make a virtual environment. On Debian and Ubuntu" >&2; \
 		echo "the part that does it comes apart: sudo apt install python3-venv" >&2; \
 		rm -rf $(VENV); exit 1; \

@@ -100,7 +100,7 @@ def same_result(reference: Callable, *inputs: Any, tolerance: float = 1e-6) -> C
     """
 
     def check(answer: Answer) -> None:
-        got, expected = answer(*inputs), reference(*copied(inputs))
+        got, expected = answer(*inputs), reference(*inputs)
         problem = difference(got, expected, tolerance)
         if problem:
             raise CheckFailed(

@@ -76,15 +76,15 @@ class DescentRace(LiveWidget):
             values.setdefault("start", place.start)
             values.setdefault("noise", place.noise)
         self.seed = 0
-        self.rates: dict[str, float] = {}
+        self.rates = dict(BEST_RATES.get(surface, {}))
         self.race: Race | None = None
         self._run = 0
         self._told: dict[str, Any] = {}
         super().__init__(surface=surface, **values)
         if "learning_rate" in values:
             self._set_rate(self.values["learning_rate"])
-        else:
-            self._take_best_rates()
+        self._show_rate()
+        self._keep_on_map()
         self._begin()
         self.finish()
 
@@ -106,10 +106,27 @@ class DescentRace(LiveWidget):
         elif name == "learning_rate":
             self._set_rate(self.values["learning_rate"])
         elif name == "start":
-            x0, x1, y0, y1 = self.place.bounds
-            x, y = self.values["start"]
-            self.values["start"] = (min(max(x, x0), x1), min(max(y, y0), y1))
+            self._keep_on_map()
         self._begin()
+
+    def set(self, **values: Any) -> None:
+        """Set controls by name, as a hand on the page would.
+
+        The rate on which the slider stands counts too: the racers may have their own.
+        """
+        rate = self._checked(values).get("learning_rate")
+        again = rate == self.values["learning_rate"]
+        super().set(**values)
+        if again and any(self.rates[name] != rate for name in self._chosen):
+            self.values["learning_rate"] = rate
+            self.changed("learning_rate")
+
+    def unwatched(self) -> None:
+        """A race that the last page left in its middle waits for the next one."""
+        halfway = self.working
+        super().unwatched()
+        if halfway:
+            self._begin()
 
     def do_tune(self) -> None:
         """Find the best rate of each racer from the present start, and race again."""
@@ -125,9 +142,19 @@ class DescentRace(LiveWidget):
         self.finish()
         return self.race
 
-    def _set_rate(self, rate: float) -> None:
+    def _keep_on_map(self) -> None:
+        x0, x1, y0, y1 = self.place.bounds
+        x, y = self.values["start"]
+        self.values["start"] = (min(max(x, x0), x1), min(max(y, y0), y1))
+
+    @property
+    def _chosen(self) -> tuple[str, ...]:
+        """The racers whose rate the slider sets."""
         chosen = self.values["rate_of"]
-        for name in RACERS if chosen == "all" else (chosen,):
+        return tuple(RACERS) if chosen == "all" else (chosen,)
+
+    def _set_rate(self, rate: float) -> None:
+        for name in self._chosen:
             self.rates[name] = rate
 
     def _show_rate(self) -> None:
@@ -264,4 +291,6 @@ def _path_rows(race: Race, first: int) -> np.ndarray:
     """(R, steps, 3) x, y and loss of the steps from `first` to the last one run."""
     steps = slice(first, race.done + 1)
     points = race.paths[:, steps]
-    return np.concatenate([points, race.losses[:, steps, None]], axis=2)
+    rows = np.concatenate([points, race.losses[:, steps, None]], axis=2)
+    most = np.finfo(np.float32).max  # a loss may be finite and yet no float32
+    return np.clip(rows, -most, most)

@@ -155,6 +155,19 @@ def test_bad_notebook_is_refused(name: str, tmp_path: Path) -> None:
     assert any(expected in sentence for sentence in found), found
 
 
+def test_self_check_may_stand_before_the_imports_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    nb = clean_notebook()
+    nb["cells"][1]["source"] = "from lib.selfcheck import check_packages"
+    nb["cells"][3]["source"] = "import math"
+    assert any("after the first" in text for text in problems(save(nb, tmp_path)))
+    nb["cells"].insert(2, nb["cells"].pop(3))
+    for count, cell in enumerate(nb["cells"][1:], 1):
+        cell["execution_count"] = count
+    assert problems(save(nb, tmp_path)) == []
+
+
 def test_every_rule_refuses_something() -> None:
     fired = set()
     for change, _ in BAD.values():

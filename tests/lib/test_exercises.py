@@ -68,6 +68,26 @@ def test_answer_that_only_returns_zero_is_wrong(task):
     assert grade_answer(task, zero).outcome == "wrong"
 
 
+def test_line_gradient_is_the_one_of_autograd():
+    x, y = torch.randn(2, 20, generator=torch.Generator().manual_seed(0)).double()
+    theta = torch.tensor([0.3, -1.0], dtype=torch.float64, requires_grad=True)
+    ((theta[0] * x + theta[1] - y) ** 2).mean().backward()
+    pair = engine.find("line gradient").reference(x, y, 0.3, -1.0)
+    torch.testing.assert_close(torch.stack(pair), theta.grad)
+
+
+def test_gradient_descent_walks_down_a_parabola():
+    start = torch.tensor([1.0])
+    descend = engine.find("gradient descent").reference
+    points = descend(lambda theta: 2 * theta, start, 0.25, 3)
+    assert [point.item() for point in points] == [1, 0.5, 0.25, 0.125]
+
+
+def test_largest_stable_rate_and_first_answer_by_hand():
+    assert engine.find("largest stable rate").reference([4.0, 1.0]) == 0.5
+    assert engine.find("first answer").reference([3.0, 5.0], [1.0, 6.0]) == 2.5
+
+
 def test_first_lessons_have_their_exercises():
     lessons = [task.lesson for task in BOOK]
     assert lessons.count("01_gradient_descent") >= 3
@@ -231,10 +251,13 @@ def test_error_in_an_answer_is_shown_with_its_line():
 
 
 def test_error_deeper_down_is_shown_with_the_line_of_the_answer():
-    def mine(x):
-        return torch.stack(x)
+    def deeper():
+        raise KeyError("deep")
 
-    assert "in the line  return torch.stack(x)" in message_for(mine)
+    def mine(x):
+        return deeper()
+
+    assert "in the line  return deeper()" in message_for(mine)
 
 
 def test_wrong_number_of_arguments_is_told():

@@ -18,12 +18,14 @@ from lib.plots import (
     DASHES,
     DOTS,
     SHOWN,
+    STYLE,
     Picture,
     contour,
     curves,
     line_fit,
 )
 
+BEFORE = {key: matplotlib.rcParams[key] for key in STYLE}
 LOSSES = {"rate 0.1": [4.0, 2.0, 1.0], "rate 0.2": [4.0, 1.0, 0.25]}
 BOUNDS = (-2.0, 2.0, -1.0, 3.0)
 
@@ -239,11 +241,10 @@ def test_the_same_call_gives_the_same_bytes():
 
 
 def test_own_style_does_not_leak_and_pyplot_stays_out():
-    before = dict(matplotlib.rcParams)
     pictures = [curves(LOSSES), contour(bowl(), BOUNDS), line_fit([1.0], [1.0])]
     for picture in pictures:
         picture.png()
-    assert dict(matplotlib.rcParams) == before
+    assert {key: matplotlib.rcParams[key] for key in STYLE} == BEFORE
     with matplotlib.rc_context({"axes.facecolor": "red", "lines.linewidth": 9}):
         axes = curves(LOSSES).axes[0]
     assert to_hex(axes.get_facecolor()) == "#ffffff"

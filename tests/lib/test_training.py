@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
+from lib.optimizers import GradientDescent
 from lib.training import NonFiniteLoss, Step, minibatches, train
 
 N = 10
@@ -32,22 +33,6 @@ def make_model(dropout=0.0):
 
 def sgd(model, rate=0.1):
     return torch.optim.SGD(model.parameters(), lr=rate)
-
-
-class OneRate:
-    """The smallest optimizer with the interface of `lib.optimizers`."""
-
-    def __init__(self, params, learning_rate):
-        self.params, self.learning_rate = list(params), learning_rate
-
-    def zero_grad(self):
-        for p in self.params:
-            p.grad = None
-
-    @torch.no_grad()
-    def step(self):
-        for p in self.params:
-            p -= self.learning_rate * p.grad
 
 
 def weights(model):
@@ -116,7 +101,9 @@ def test_training_takes_no_batch_more_than_it_needs(data):
 @pytest.mark.parametrize("kind", ["lib", "torch"])
 def test_schedule_gives_the_rate_of_every_step(data, kind):
     model, twin = make_model(), make_model()
-    optimizer = sgd(model) if kind == "torch" else OneRate(model.parameters(), 9.0)
+    optimizer = (
+        sgd(model) if kind == "torch" else GradientDescent(model.parameters(), 9.0)
+    )
     seen = list(
         train(
             model,
@@ -135,7 +122,7 @@ def test_schedule_gives_the_rate_of_every_step(data, kind):
 
 def test_rate_may_be_changed_between_two_steps(data):
     model = make_model()
-    optimizer = OneRate(model.parameters(), 0.1)
+    optimizer = GradientDescent(model.parameters(), 0.1)
     rates = []
     for step in train(model, mse_loss, [data], optimizer, steps=3):
         rates.append(step.learning_rate)

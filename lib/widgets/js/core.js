@@ -174,6 +174,10 @@ export function mount({ model, el }, View) {
     const command = event.ctrlKey || event.metaKey || event.altKey;
     const runs = event.key === "Enter" && event.shiftKey;
     if (!command && !runs && event.key !== "Escape") event.stopPropagation();
+    if (event.key !== " " || !["CANVAS", "DIV"].includes(event.target.tagName)) return;
+    event.preventDefault();
+    if (view.playing) view.pause();
+    else view.play();
   });
   const watcher = new MutationObserver(repaint);
   watcher.observe(document.body, { attributes: true });

@@ -53,7 +53,8 @@ class LineFitView extends View {
                 this.link.command("descend");
               }, { class: "lm-play" }),
             button("Save picture", "Save both pictures as one PNG", () =>
-              this.save("line-fit", this.data.canvas, this.map.canvas))))),
+              this.save("line-fit", this.data.canvas, this.map.canvas),
+            { class: "lm-save" })))),
       this.transport.node, this.statusLine, this.errorBox);
   }
 
@@ -129,6 +130,7 @@ class LineFitView extends View {
 
   pause() {
     this.playing = false;
+    this.tell();
     this.link.invalidate();
   }
 
@@ -156,8 +158,8 @@ class LineFitView extends View {
     if (this.position >= this.last) {
       this.position = this.last;
       this.playing = false;
-      this.tell();
     }
+    this.tell();
     this.link.invalidate();
   }
 
@@ -232,7 +234,8 @@ class LineFitView extends View {
         const air = 0.06 * (high - low);
         return [low - air, high + air];
       };
-      this.extent = [...around(x), ...around(y)];
+      // with 0 in sight, where the line of the first w and b lies
+      this.extent = [...around(x), ...around([0, ...y])];
     }
     data.range = this.extent;
     const pen = data.begin(theme);
@@ -297,7 +300,8 @@ class LineFitView extends View {
     } else if (this.diverged !== null && t >= this.diverged) {
       this.status(`Diverged at step ${this.diverged}: the rate is too large.`);
     } else {
-      this.status(`Step ${t} of ${this.last}: loss ${short(this.loss(w, b))}.`);
+      this.status(`Step ${t} of ${this.last}: loss ${short(this.loss(w, b))}.`,
+        !this.playing);
     }
   }
 }

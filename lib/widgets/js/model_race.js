@@ -190,12 +190,6 @@ class ModelRaceView extends View {
       const at = event.button === 0 && chart.under(event);
       if (at) this.seek(Math.round(at[0]));
     });
-    this.root.addEventListener("keydown", (event) => {
-      if (event.key !== " " || !["CANVAS", "DIV"].includes(event.target.tagName)) return;
-      event.preventDefault();
-      if (this.playing) this.pause();
-      else this.play();
-    });
   }
 
   // Here every step is the kernel's: without it there is only the way back to look at.

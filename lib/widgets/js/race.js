@@ -193,7 +193,7 @@ class RaceView extends View {
       this.pause();
     } else if (this.position > this.run.done) {
       this.position = Math.max(0, this.run.done); // the kernel is not that far yet
-    }
+    } else this.announce();
     this.link.invalidate();
   }
 
@@ -246,12 +246,6 @@ class RaceView extends View {
         seek(event);
       }
     });
-    this.root.addEventListener("keydown", (event) => {
-      if (event.key !== " " || !["CANVAS", "DIV"].includes(event.target.tagName)) return;
-      event.preventDefault();
-      if (this.playing) this.pause();
-      else this.play();
-    });
   }
 
   place(event) {
@@ -274,8 +268,10 @@ class RaceView extends View {
     event.stopPropagation();
     const [x0, x1, y0, y1] = this.surface.bounds;
     const part = event.shiftKey ? 0.1 : 0.02;
-    const x = this.start[0] + way[0] * part * (x1 - x0);
-    const y = this.start[1] + way[1] * part * (y1 - y0);
+    // whole multiples of the stride, so that 0 can be met exactly
+    const [dx, dy] = [part * (x1 - x0), part * (y1 - y0)];
+    const x = way[0] ? (Math.round(this.start[0] / dx) + way[0]) * dx : this.start[0];
+    const y = way[1] ? (Math.round(this.start[1] / dy) + way[1]) * dy : this.start[1];
     this.moveStart([Math.min(x1, Math.max(x0, x)), Math.min(y1, Math.max(y0, y))]);
     this.status(`Start at x ${short(this.start[0])}, y ${short(this.start[1])}`);
   }
@@ -469,7 +465,7 @@ class RaceView extends View {
     const lead = best ? `Lowest: ${label(best.name)}, loss ${short(best.loss)}.`
       : this.run.names.length ? "All have diverged." : "No optimizer is switched on.";
     const lost = gone.length ? ` Diverged: ${gone.map(label).join(", ")}.` : "";
-    this.status(`Step ${t} of ${this.run.steps}. ${lead}${lost}`, !this.dragging);
+    this.status(`Step ${t} of ${this.run.steps}. ${lead}${lost}`, !this.dragging && !this.playing);
   }
 }
 

@@ -1,0 +1,81 @@
+// What benchmarks/widgets.py puts into JupyterLab's page: stopwatches.
+window.bench = {
+  took: null, // milliseconds of the last change, once it is on the screen
+  log: [], // [drawn, sent, newest step] of each picture, in seconds of Date.now()
+  sent: 0, // messages from the widget to the kernel since count()
+  shownRun: null,
+
+  live: () => document.querySelector(".lm-live").live,
+  kernel: () => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel,
+
+  // Time the next event of this kind: from its time stamp, which the browser gives it
+  // on arrival, to the end of the first frame in which mark() has changed.
+  await(mark, kind = "keydown") {
+    bench.took = null;
+    const before = mark();
+    document.addEventListener(kind, (event) => {
+      const look = () => {
+        const now = mark();
+        if (now === null || now === before) {
+          requestAnimationFrame(look);
+          return;
+        }
+        const after = new MessageChannel(); // a task of its own: the frame is painted
+        after.port1.onmessage = () => { bench.took = performance.now() - event.timeStamp; };
+        after.port2.postMessage(0);
+      };
+      requestAnimationFrame(look);
+    }, { capture: true, once: true });
+  },
+
+  // The run that the race's last draw() showed to its end; null while one is coming.
+  follow() {
+    const view = bench.live();
+    const draw = view.draw.bind(view);
+    view.draw = (now) => {
+      draw(now);
+      const { run, complete } = view.root.dataset;
+      bench.shownRun = complete === "true" ? run : null;
+    };
+    view.link.invalidate();
+  },
+  race: () => bench.shownRun,
+  position: () => bench.live().root.dataset.position,
+  readout: () => bench.live().readout.textContent,
+
+  // The picture that interact shows; null while it is not there or not decoded.
+  picture() {
+    const image = document.querySelector(".jp-Notebook .widget-interact img");
+    return image && image.complete && image.naturalWidth ? image.src : null;
+  },
+
+  occupy(seconds) {
+    const code = `import time; time.sleep(${seconds})`;
+    bench.kernel().requestExecute({ code, store_history: false });
+  },
+
+  count() {
+    const { link } = bench.live();
+    const send = link.send.bind(link);
+    bench.sent = 0;
+    link.send = (content) => { bench.sent += 1; send(content); };
+  },
+
+  // Log each picture that shows news from the kernel.
+  watch() {
+    const view = bench.live();
+    if (view.watchedByBench) return;
+    view.watchedByBench = true;
+    const [message, draw] = [view.message.bind(view), view.draw.bind(view)];
+    let sent = 0;
+    view.message = (content, buffers) => {
+      message(content, buffers);
+      sent = content.sent;
+    };
+    view.draw = (now) => {
+      draw(now);
+      if (sent) bench.log.push([Date.now() / 1000, sent, view.newest]);
+      sent = 0;
+    };
+  },
+};
