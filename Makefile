@@ -9,6 +9,7 @@ SHELL := /bin/sh
 
 VENV ?= .venv
 LAB_ARGS ?=
+FIRST := chapters/00_start_here.ipynb
 LESSON ?=
 TIMES ?= 10
 # The small CPU build of torch on Linux: make lab TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -32,8 +33,8 @@ help: ## Show the steps.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-16s%s\n", $$1, $$2}' Makefile
 
 lab: install ## Open the book in JupyterLab (LAB_ARGS="--no-browser --port 8899").
-	@echo "Opening chapters/00_start_here.ipynb in JupyterLab; Ctrl-C twice ends it."
-	@$(PY) -m jupyterlab $(LAB_ARGS) chapters/00_start_here.ipynb
+	@echo "Opening $(FIRST) in JupyterLab; Ctrl-C twice ends it."
+	@$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/$(FIRST) $(LAB_ARGS)
 
 test: install-test ## Run every test.
 	@$(PY) tests/run.py

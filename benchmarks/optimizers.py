@@ -7,13 +7,16 @@
 The models are Transformer encoders as shapes only: twelve tensors a layer, as
 `torch.nn.TransformerEncoderLayer` has, and at 10 million also token embeddings. Many
 tensors cost torch's default time for each of them; "wide" rows, an MLP of few large
-tensors, show what is left where there are few. Every contender has its own parameters,
-gradients are drawn once and are in place when the clock starts, and `zero_grad` and
-`backward` are not timed. Rounds are interleaved: each contender takes a few steps in each
-round, after one to fill the cache, and the table holds medians over the rounds.
+tensors, show what is left where there are few, and have no bar.
+
+Every contender has its own parameters. Gradients are drawn once and are in place when
+the clock starts; `zero_grad` and `backward` are not timed. Rounds are interleaved: in
+each round each contender takes one step to fill the cache and a few that are timed. The
+table holds the medians over the rounds. A busy machine makes all of it worthless: the
+load is printed first.
 
 Bars: Adam at least 3 times faster than `torch.optim.Adam(params, lr)` as it comes up to
-800,000 parameters, and 1.5 times at 10 million. The exit status is 1 where one falls short.
+800,000 parameters, and 1.5 times at 10 million. The exit status is 1 where it is not.
 """
 
 import argparse

@@ -88,6 +88,8 @@ class ModelRace:
         seed: int = 0,
         device: str | None = None,
     ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size was {batch_size}; it has to be 1 or more.")
         self.device = choose_device(device)
         self.batch_size, self.seed, self.sizes = batch_size, seed, tuple(sizes)
         train, validation, _test = load("digits").split(seed=0)
@@ -195,6 +197,10 @@ class ModelRace:
 
     def set_rate(self, name: str, rate: float) -> None:
         """Change one racer's learning rate while it trains."""
+        if name not in self.racers:
+            raise ValueError(
+                f"no racer is called {name!r}; there are {', '.join(self.racers)}."
+            )
         self.racers[name].optimizer.learning_rate = rate
 
     def move_to(self, device: str) -> None:

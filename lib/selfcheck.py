@@ -57,4 +57,5 @@ def check_package(requirement: str) -> str:
 
 def _numbers(version: str) -> list[int]:
     """The leading numbers of a version: "2.13.0+cpu" gives [2, 13, 0]."""
-    return [int(part) for part in re.match(r"[\d.]+", version).group().split(".") if part]
+    leading = re.match(r"\d+(\.\d+)*", version).group()
+    return [int(part) for part in leading.split(".")]

@@ -29,6 +29,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for report in terminalreporter.getreports("skipped"):
         reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else ""
         reason = str(reason).removeprefix("Skipped: ")
+        if "gpu" in report.keywords:
+            reason = NOT_RUN + NO_GPU
         if reason.startswith(NOT_RUN):
             reason = reason.removeprefix(NOT_RUN)
             reasons[reason] = reasons.get(reason, 0) + 1

@@ -172,8 +172,8 @@ def test_torch_index_reaches_pip(house: House) -> None:
 
 def test_lab_opens_the_first_lesson_with_the_arguments_given(house: House) -> None:
     assert house.make("lab", "LAB_ARGS=--no-browser --port 8899").returncode == 0
-    wanted = "-m jupyterlab --no-browser --port 8899 chapters/00_start_here.ipynb"
-    assert house.calls(wanted)
+    first = "--LabApp.default_url=/lab/tree/chapters/00_start_here.ipynb"
+    assert house.calls(f"-m jupyterlab {first} --no-browser --port 8899")
 
 
 def test_new_environment_is_real(tmp_path: Path) -> None:
@@ -251,3 +251,40 @@ def test_what_did_not_run_is_told_and_refused_in_ci(
     )
     assert done.returncode == status, done.stderr
     assert f"!!! {reason}" in done.stdout
+
+
+# What `.ci/run` meets: a fake `make` and `apt-get`, and only the tools named here.
+TOOLS = ("bash", "dirname", "tail", "rm")
+
+
+@pytest.mark.parametrize(
+    ("chromium", "user", "apt", "asked"),
+    [(True, 0, 0, 0), (False, 0, 0, 2), (False, 0, 1, 1), (False, 1000, 0, 0)],
+)
+def test_ci_installs_chromium_where_it_can_then_tests(
+    chromium: bool, user: int, apt: int, asked: int, tmp_path: Path
+) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
+    for name in TOOLS:
+        (tools / name).symlink_to(shutil.which(name))
+    fakes = {"apt-get": f'echo "$@" >> log; exit {apt}', "id": f"echo {user}"}
+    fakes["make"] = 'echo "make $* CI=$CI" >> log; exit 3'
+    if chromium:
+        fakes["chromium"] = "exit 0"
+    for name, body in fakes.items():
+        (tools / name).write_text(f"#!{shutil.which('bash')}\n{body}\n")
+        (tools / name).chmod(0o755)
+    done = subprocess.run(
+        [shutil.which("bash"), str(tmp_path / ".ci/run")],
+        env={"PATH": str(tools)},
+        capture_output=True,
+        text=True,
+    )
+    *calls, last = (tmp_path / "log").read_text().splitlines()
+    assert done.returncode == 3, "the exit status is that of make"
+    assert last == "make test CI=true"
+    assert len(calls) == asked
+    assert ("Playwright" in done.stdout) is (not chromium and asked < 2)

@@ -14,7 +14,8 @@ def lessons():
 
 
 def test_the_map_lists_each_lesson_once_with_its_minutes():
-    rows = re.findall(r"^\| \[[^\]]+\]\((chapters/\S+)\) \|.*\| (\d+) \|$", README, re.M)
+    row = r"^\| \[[^\]]+\]\((chapters/\S+)\) \|.*\| (\d+) \|$"
+    rows = re.findall(row, README, re.M)
     assert sorted(path for path, _ in rows) == sorted(lessons())
     for path, minutes in rows:
         cells = json.loads((ROOT / path).read_text(encoding="utf-8"))["cells"]

@@ -1,8 +1,7 @@
-"""Attention: queries, keys, values, masks, heads and positions.
+"""Attention: queries, keys, values, masks and heads.
 
-Vaswani et al., "Attention is all you need", 2017, sections 3.2 and 3.5; rotary
-positions: Su et al., "RoFormer", 2021, section 3.2.2; switching heads off: Michel,
-Levy, Neubig, "Are sixteen heads really better than one?", 2019.
+Vaswani et al., "Attention is all you need", 2017, section 3.2; switching heads off:
+Michel, Levy, Neubig, "Are sixteen heads really better than one?", 2019.
 
 Attention stands here twice. `attention` is the formula, line by line, and returns the
 weights. `fused_attention` is torch's kernel: the same output, faster, without ever
@@ -20,6 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lib.models import mlp
+from lib.models.cache import Cache
+from lib.models.layers import Linear
+from lib.models.positions import Rotary
 
 
 def attention_scores(
@@ -108,10 +110,9 @@ def fused_attention(
     if mask is not None:
         mask = _check_mask(mask, (*q.shape[:-1], S))
     skip_half = causal and mask is None and T == S
-    if causal and not skip_half and T > 1:
+    if causal and not skip_half:
         # Not is_causal: for T < S that one counts from the first key, not the last.
-        rule = causal_mask(T, S, device=q.device)
-        mask = rule if mask is None else mask & rule
+        mask = _with_causal(mask, causal, q, k)
     return F.scaled_dot_product_attention(
         q, k, v, mask, is_causal=skip_half, scale=_scale(q, scale, temperature)
     )
@@ -159,123 +160,140 @@ def padding_mask(lengths: Tensor, T: int) -> Tensor:
     return (torch.arange(T, device=lengths.device) < lengths[:, None])[:, None, None]
 
 
-def sinusoidal_positions(T: int, C: int) -> Tensor:
-    """Waves of C / 2 lengths, one sine and one cosine each (2017, section 3.5).
+class MultiHeadAttention(nn.Module):
+    """Several attentions side by side, each on its own D = C / H numbers.
 
-    Column 2i is sin(t / 10000^(2i / C)), column 2i + 1 the cosine.
-
-    Returns:
-        (T, C) float64.
-    """
-    angles = _angles(T, C)
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
-
-
-def _angles(T: int, C: int) -> Tensor:
-    """t · 10000^(-2i / C) for t < T and i < C / 2: (T, C / 2) float64."""
-    if C % 2:
-        raise ValueError(f"Positions come in pairs; {C} numbers is odd, give an even C.")
-    frequencies = 10_000.0 ** (-torch.arange(0, C, 2, dtype=torch.float64) / C)
-    return torch.arange(T, dtype=torch.float64)[:, None] * frequencies
-
-
-class SinusoidalPositions(nn.Module):
-    """The table of `sinusoidal_positions`, nothing to learn: `model(T, start)`.
+    MultiHead(x) = [head_1, ..., head_H] Wᴼ, head_i = Attention(x Wᵢᑫ, x Wᵢᴷ, x Wᵢⱽ)
+    (2017, section 3.2.2). The three projections of all heads are one matrix: one large
+    product takes less time than many small ones.
 
     Args:
-        context: positions that there are.
-        channels: C, even.
-    """
-
-    def __init__(
-        self,
-        context: int,
-        channels: int,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__()
-        table = sinusoidal_positions(context, channels)
-        table = table.to(device, dtype or torch.float32)
-        self.register_buffer("table", table, persistent=False)
-
-    def extra_repr(self) -> str:
-        return "{}, {}".format(*self.table.shape)
-
-    def forward(self, T: int, start: int = 0) -> Tensor:
-        """(T, C), for the positions from start on."""
-        _check_context(start + T, len(self.table))
-        return self.table[start : start + T]
-
-
-class LearnedPositions(nn.Module):
-    """A vector to learn for each position: `model(T, start)`.
-
-    Args: as in `SinusoidalPositions`, and
-        std: the vectors start normal around 0 with this standard deviation.
-        seed: of the vectors, an integer or a `torch.Generator`.
+        channels: C.
+        num_heads: H; divides C.
+        bias: False leaves out the biases of the projections.
+        rotary: turns queries and keys by their positions; None leaves them.
+        seed, device, dtype: as in `lib.models.mlp.Linear`.
 
     Parameters:
-        weight: (context, C).
+        qkv.weight: (3C, C), the rows of queries, then keys, then values, in each the
+            heads one after the other; qkv.bias: (3C,).
+        out.weight: Wᴼ, (C, C); out.bias: (C,).
     """
 
     def __init__(
         self,
-        context: int,
         channels: int,
-        std: float = 0.02,
+        num_heads: int,
+        bias: bool = True,
+        rotary: Rotary | None = None,
         seed: int | torch.Generator = 0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        w = torch.randn(context, channels, generator=mlp._generator(seed)) * std
-        self.weight = nn.Parameter(w.to(device, dtype))
+        for size, name in ((channels, "channels"), (num_heads, "num_heads")):
+            mlp._check_size(size, name)
+        if channels % num_heads:
+            raise ValueError(
+                f"{channels} channels cannot be shared out to {num_heads} heads; "
+                "num_heads must divide channels."
+            )
+        self.channels, self.num_heads, self.rotary = channels, num_heads, rotary
+        options = {"seed": mlp._generator(seed), "device": device, "dtype": dtype}
+        self.qkv = Linear(channels, 3 * channels, bias, **options)
+        self.out = Linear(channels, channels, bias, **options)
 
     def extra_repr(self) -> str:
-        return "{}, {}".format(*self.weight.shape)
+        return f"{self.channels}, {self.num_heads} heads"
 
-    def forward(self, T: int, start: int = 0) -> Tensor:
-        """(T, C), for the positions from start on."""
-        _check_context(start + T, len(self.weight))
-        return self.weight[start : start + T]
-
-
-class Rotary(nn.Module):
-    """Turn each pair of numbers in q and k by an angle that grows with the position.
-
-    The product of a query and a key, turned, depends on how far apart they stand and no
-    longer on where (RoFormer, equation 34: pairs are neighbours, 2i and 2i + 1).
-
-    Args:
-        context: positions that there are.
-        size: D, the head size, even.
-    """
-
-    def __init__(
+    def forward(
         self,
-        context: int,
-        size: int,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__()
-        angles = _angles(context, size)
-        for name, table in (("cos", angles.cos()), ("sin", angles.sin())):
-            table = table.to(device, dtype or torch.float32)
-            self.register_buffer(name, table, persistent=False)
+        x: Tensor,
+        context: Tensor | None = None,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        head_mask: Tensor | None = None,
+        scale: float | None = None,
+        temperature: float = 1.0,
+        cache: Cache | None = None,
+        return_intermediates: bool = False,
+    ) -> Tensor | dict[str, Tensor]:
+        """The attention of x to itself, or to a context.
 
-    def extra_repr(self) -> str:
-        return f"{len(self.cos)}, {2 * self.cos.shape[1]}"
+        Args:
+            x: (B, T, C), asks.
+            context: (B, S, C) or (1, S, C), is asked; None is x itself.
+            mask: boolean, broadcast to (B, H, T, S), True may attend; see
+                `padding_mask`.
+            causal: True lets no position see a later one.
+            head_mask: (H,) or (B, H), factor of each head: 1 is on, 0 off. Its gradient
+                says how much a head matters (2019, equation 2).
+            scale, temperature: of the scores, as in `attention_scores`.
+            cache: keys and values of earlier positions; x holds the positions after
+                them. With a context it keeps the context's, computed once.
+            return_intermediates: use the explicit form, return the named tensors.
 
-    def forward(self, x: Tensor, start: int = 0) -> Tensor:
-        """(..., T, D) to the same shape; the first is position `start`."""
-        stop = start + x.shape[-2]
-        _check_context(stop, len(self.cos))
-        cos, sin = self.cos[start:stop], self.sin[start:stop]  # (T, D / 2)
-        a, b = x[..., 0::2], x[..., 1::2]
-        turned = torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1)
-        return turned.flatten(-2)
+        Returns:
+            (B, T, C); or a dict with "q" (B, H, T, D), "k" and "v" (B, H, S, D),
+            "scores" and "weights" (B, H, T, S), "heads" (B, H, T, D) and "output".
+
+        Raises:
+            ValueError: shapes that do not match.
+            TypeError: a mask that is not boolean, an x of whole numbers.
+        """
+        mlp._check_input(x, self.channels, "MultiHeadAttention")
+        if x.dim() != 3:
+            raise ValueError(
+                f"x has the shape {tuple(x.shape)}; give (B, T, {self.channels})."
+            )
+        q, k, v = self._project(x, context, cache)  # (B, H, T or S, D)
+        seen = {"q": q, "k": k, "v": v}
+        if return_intermediates:
+            mask = _with_causal(mask, causal, q, k)
+            seen["scores"] = attention_scores(q, k, mask, scale, temperature)
+            seen["weights"] = attention_weights(seen["scores"])
+            heads = seen["weights"] @ v
+        else:
+            heads = fused_attention(q, k, v, mask, scale, temperature, causal)
+        if head_mask is not None:
+            heads = heads * _check_head_mask(head_mask, heads)[..., None, None]
+        seen["heads"] = heads
+        seen["output"] = self.out(heads.transpose(1, 2).flatten(2))
+        return seen if return_intermediates else seen["output"]
+
+    def _project(
+        self, x: Tensor, context: Tensor | None, cache: Cache | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, with those of the cache: (B, H, T or S, D)."""
+        start = 0 if cache is None else len(cache)
+        if context is None:
+            q, k, v = map(self._split, self.qkv(x).chunk(3, dim=-1))
+            if self.rotary is not None:
+                q, k = self.rotary(q, start), self.rotary(k, start)
+            return q, *((k, v) if cache is None else cache.extend(k, v))
+        C, W, b = self.channels, self.qkv.weight, self.qkv.bias
+        q = self._split(F.linear(x, W[:C], None if b is None else b[:C]))
+        if start:
+            return q, cache.k, cache.v
+        _check_asked(context, x)
+        kv = F.linear(context, W[C:], None if b is None else b[C:])
+        k, v = (self._split(z) for z in kv.chunk(2, dim=-1))
+        return q, *((k, v) if cache is None else cache.extend(k, v))
+
+    def _split(self, z: Tensor) -> Tensor:
+        """(B, T, C) to (B, H, T, D), a view."""
+        return z.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+def _with_causal(
+    mask: Tensor | None, causal: bool, q: Tensor, k: Tensor
+) -> Tensor | None:
+    """The mask, and the rule of `causal_mask` if it is asked for."""
+    T, S = q.shape[-2], k.shape[-2]
+    if not causal or T == 1:  # the last position may look at everything
+        return mask
+    rule = causal_mask(T, S, device=q.device)
+    return rule if mask is None else mask & rule
 
 
 def _scale(q: Tensor, scale: float | None, temperature: float) -> float:
@@ -313,9 +331,20 @@ def _check_mask(mask: Tensor, shape: tuple[int, ...]) -> Tensor:
     return mask
 
 
-def _check_context(stop: int, context: int) -> None:
-    if stop > context:
+def _check_head_mask(head_mask: Tensor, heads: Tensor) -> Tensor:
+    B, H = heads.shape[:2]
+    if head_mask.shape not in ((H,), (B, H)):
         raise ValueError(
-            f"The sequence reaches position {stop}, but there are {context}; give a "
-            "shorter one, or build the model with a longer context."
+            f"head_mask has the shape {tuple(head_mask.shape)}; give one factor for "
+            f"each of the {H} heads, ({H},) or ({B}, {H})."
+        )
+    return head_mask.to(heads.dtype)
+
+
+def _check_asked(context: Tensor, x: Tensor) -> None:
+    B, _, C = x.shape
+    if context.dim() != 3 or context.shape[-1] != C or len(context) not in (1, B):
+        raise ValueError(
+            f"context has the shape {tuple(context.shape)} and x {tuple(x.shape)}; "
+            f"give ({B}, S, {C}) or (1, S, {C})."
         )

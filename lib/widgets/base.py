@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import io
 import re
 import threading
 import time
@@ -35,7 +34,6 @@ from typing import Any
 
 import anywidget
 import traitlets
-from PIL import Image
 
 from lib.widgets.controls import Control
 
@@ -373,12 +371,9 @@ class LiveWidget(anywidget.AnyWidget):
 
     def still(self) -> bytes:
         """The present state as PNG, drawn from the data that the page gets."""
-        raw, packed = io.BytesIO(), io.BytesIO()
-        self.figure().savefig(raw, format="png", dpi=80)
-        # a palette makes the file a third as large: notebooks keep it in their outputs
-        image = Image.open(raw).convert("RGB").quantize(128, dither=Image.Dither.NONE)
-        image.save(packed, format="png", optimize=True)
-        return packed.getvalue()
+        from lib.widgets.still import as_png
+
+        return as_png(self.figure())
 
 
 class _Page:

@@ -74,7 +74,7 @@ class ModelRace(LiveWidget):
     )  # fmt: skip
 
     def __init__(self, hidden: int = 16, seed: int = 0, **values: Any) -> None:
-        values.setdefault("device", choose_device().type)
+        values["device"] = _listed(values.get("device"))
         self.rates = {name: RATES[name] for name in RACERS}
         self.hidden, self.seed = hidden, seed
         self._playing = False
@@ -82,6 +82,7 @@ class ModelRace(LiveWidget):
         self._map_run = 0
         self._runs = 0
         self._told: dict[str, Any] = {}
+        self.simulation: Simulation | None = None
         super().__init__(**values)
         if "learning_rate" in values:
             self._set_rate(self.values["learning_rate"])
@@ -95,8 +96,6 @@ class ModelRace(LiveWidget):
             self.do_reset()
         elif name == "learning_rate":
             self._set_rate(self.values["learning_rate"])
-            for racer in self.simulation.racers:
-                self.simulation.set_rate(racer, self.rates[racer])
         elif name == "rate_of" and self.values["rate_of"] != "all":
             self.values["learning_rate"] = self.rates[self.values["rate_of"]]
         elif name == "device":
@@ -104,10 +103,21 @@ class ModelRace(LiveWidget):
         elif name == "follow" and not self._playing:
             self.start(self._map_only())
 
+    def set(self, **values: Any) -> None:
+        """Set controls by name, as a hand on the page would.
+
+        The rate on which the slider stands counts too: the racers may have their own.
+        """
+        super().set(**values)
+        if "learning_rate" in values and self.values["rate_of"] == "all":
+            self._set_rate(self.values["learning_rate"])
+
     def _set_rate(self, rate: float) -> None:
         chosen = self.values["rate_of"]
         for name in RACERS if chosen == "all" else (chosen,):
             self.rates[name] = rate
+        for name in self.simulation.racers if self.simulation else ():
+            self.simulation.set_rate(name, self.rates[name])
 
     def do_play(self) -> None:
         """Train on from here, live."""
@@ -168,8 +178,12 @@ class ModelRace(LiveWidget):
         while self.simulation.step < self.values["steps"] and self._playing:
             began = time.perf_counter()
             stride = int(self.values["speed"]) or FAST
-            self._take(min(stride, self.values["steps"] - self.simulation.step))
-            next(maps)
+            try:
+                self._take(min(stride, self.values["steps"] - self.simulation.step))
+                next(maps)
+            except Exception:
+                self._playing = False  # the page then offers "play" again
+                raise
             left = FRAME - (time.perf_counter() - began)
             yield left if int(self.values["speed"]) and left > 0 else None
         self._playing = False
@@ -264,6 +278,13 @@ class ModelRace(LiveWidget):
         from lib.widgets.still import model_race_figure
 
         return model_race_figure(self.simulation, self._map)
+
+
+def _listed(device: Any) -> str:
+    """The name of a device as the control lists it; the best one for None."""
+    wanted = choose_device(device)
+    exact = [f"{wanted.type}:{wanted.index or 0}", wanted.type]  # "cuda" is "cuda:0"
+    return next(name for name in available_devices() if name in exact)
 
 
 def _rows(records: list[Record]) -> np.ndarray:

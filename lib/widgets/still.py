@@ -7,13 +7,53 @@ callbacks.
 
 from __future__ import annotations
 
+import io
+from functools import cache
 from typing import Any
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from lib.descent import Race
-from lib.widgets.racers import line_style, mark_style
+from lib.widgets.racers import RACERS, line_style, mark_style
+
+DOTS = 80  # pixels in an inch
+
+
+def as_png(figure: Figure) -> bytes:
+    """A figure as a PNG file, small since every notebook keeps it in its outputs.
+
+    The palette is fixed: greys, the racers' colours, and their blends with white and
+    black. One chosen from the picture would lose the colours of thin lines.
+    """
+    figure.set_dpi(DOTS)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    image = Image.fromarray(pixels)
+    image = image.quantize(palette=_palette(), dither=Image.Dither.NONE)
+    file = io.BytesIO()
+    image.save(file, format="png", optimize=True)
+    return file.getvalue()
+
+
+@cache
+def _palette() -> Image.Image:
+    """32 greys and 24 blends of each colour, as an image that has them as its palette.
+
+    Pillow looks colours up in steps of 8, so closer greys would make white grey.
+    """
+    entries = [(255 - 8 * k,) * 3 for k in range(32)]
+    for _label, light, *_look in RACERS.values():
+        rgb = np.array([int(light[k : k + 2], 16) for k in (1, 3, 5)])
+        if np.ptp(rgb):
+            entries += [rgb + t * (255 - rgb) for t in np.arange(16) / 16]
+            entries += [rgb * (1 - t) for t in np.arange(1, 9) / 9]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.rint(entries).astype(int).ravel().tolist())
+    return palette
 
 
 def race_figure(race: Race, place: Any) -> Figure:
@@ -37,8 +77,9 @@ def field_on(axes: Any, grid: np.ndarray, bounds: tuple, lowest: float, log: boo
         above = np.log1p(above / max(float(np.quantile(above, 0.02)), 1e-6))
     x = np.linspace(x0, x1, above.shape[1])
     y = np.linspace(y0, y1, above.shape[0])
-    axes.imshow(above, extent=bounds, origin="lower", cmap="Greys", aspect="auto",
-                vmax=2.4 * float(above.max()))  # fmt: skip
+    # flat bands: a smooth field would not survive the palette of the PNG
+    top = 2.4 * float(above.max()) or 1.0
+    axes.contourf(x, y, above, levels=13, cmap="Greys", vmin=0, vmax=top)
     axes.contour(x, y, above, levels=13, colors="#50607880", linewidths=0.7)
     axes.set(xlim=(x0, x1), ylim=(y0, y1), xlabel="x", ylabel="y")
 

@@ -1,9 +1,10 @@
 """One live widget in a notebook, as a reader's hands and eyes meet it.
 
-`Live` wraps the `.lm-live` element of a widget: its controls and buttons, the state that
-the page keeps in `data-*` attributes, and the kernel's side of it through `Lab.ask`. The
-functions after it hold what every widget promises, whatever it shows; each widget's test
-file calls them.
+`Live` wraps the `.lm-live` element of a widget: its controls and buttons, the state
+that the page keeps in `data-*` attributes, and the kernel's side of it through
+`Lab.ask`. The functions after it hold what every widget promises, whatever it shows;
+each widget's test file calls them. Opening a notebook takes seconds, so all tests of a
+file share one page, and each begins by running the cell again.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ from __future__ import annotations
 import ast
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from nbformat import read, v4, write
 from PIL import Image
-from playwright.sync_api import FloatRect, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, expect
 
 from tests.browser.lab import Lab
+from tests.browser.server import LabServer
 
 SPEC = {"name": "python3", "display_name": "Python 3", "language": "python"}
 GONE = "The kernel has gone. Run this cell again to bring the widget back."
@@ -32,12 +36,13 @@ FLAWS_JS = """root => {
     for (const node of root.querySelectorAll("*")) {
         const box = node.getBoundingClientRect();
         if (!box.width || !box.height || node.tagName === "OPTION") continue;
-        const name = `${node.tagName} ${node.className} ${node.textContent.slice(0, 40)}`;
+        const text = node.textContent.slice(0, 40);
+        const name = `${node.tagName} ${node.className} ${text}`;
         if (box.left < frame.left - 0.5 || box.right > frame.right + 0.5
             || box.top < frame.top - 0.5 || box.bottom > frame.bottom + 0.5)
             found.push(`sticks out: ${name}`);
-        const text = !["SELECT", "INPUT", "CANVAS"].includes(node.tagName);
-        if (text && node.scrollWidth > node.clientWidth + 1
+        const words = !["SELECT", "INPUT", "CANVAS"].includes(node.tagName);
+        if (words && node.scrollWidth > node.clientWidth + 1
             && getComputedStyle(node).display !== "inline")
             found.push(`too narrow: ${name}`);
     }
@@ -98,7 +103,13 @@ class Live:
     # -- state ------------------------------------------------------------------------
 
     def fresh(self) -> None:
-        """Run the cell again and wait for the new widget to be live and drawn."""
+        """A new widget in a window of the usual size: where every test begins."""
+        resize(self, 1280)
+        self.lab.run_all()
+        self.wait_live()
+
+    def rerun(self) -> None:
+        """Run the widget's cell again and wait for the new one."""
         self.lab.run_cell(self.cell)
         self.wait_live()
 
@@ -172,6 +183,10 @@ class Live:
     def racer(self, name: str) -> Locator:
         return self.root.locator(f'[data-racer="{name}"]')
 
+    def row(self, name: str) -> Locator:
+        """The line of the legend that belongs to one racer."""
+        return self.root.locator(f'tr:has([data-racer="{name}"])')
+
     @property
     def scrubber(self) -> Locator:
         return self.root.locator(".lm-scrub input")
@@ -215,19 +230,65 @@ def check_layout(live: Live, name: str, least: int = 12) -> None:
     """Nothing overflows or overlaps, and no picture is blank; keeps a screenshot."""
     live.frames(2)
     live.picture(name)
-    assert live.root.evaluate(FLAWS_JS) == []
-    assert live.root.evaluate(OVERLAPS_JS) == []
+    assert live.root.evaluate(FLAWS_JS) == [], name
+    assert live.root.evaluate(OVERLAPS_JS) == [], name
     colours = live.root.evaluate(COLOURS_JS)
     assert len(colours) == 2
-    assert min(colours) >= least, f"a picture with only {colours} colours is blank"
+    assert min(colours) >= least, f"{name}: with {colours} colours one is blank"
 
 
-def resize(page: Page, width: int, theme: str, lab: Lab, sidebar: bool) -> None:
-    """Another width, theme and sidebar, as a reader changes them."""
-    page.set_viewport_size({"width": width, "height": 1700})
-    lab.set_theme(theme)
+def check_layouts(live: Live, name: str) -> None:
+    """The layout holds in both themes, wide and narrow, with the file list too."""
+    for theme in ("light", "dark"):
+        for width, sidebar in ((1280, False), (1280, True), (800, False), (800, True)):
+            resize(live, width, 1700, theme, sidebar)
+            live.until("live.theme.dark === arg", theme == "dark")
+            beside = "-sidebar" if sidebar else ""
+            check_layout(live, f"{name}-{theme}-{width}{beside}")
+
+
+def resize(
+    live: Live,
+    width: int,
+    height: int = 1100,
+    theme: str = "light",
+    sidebar: bool = False,
+) -> None:
+    """Another window size, theme and sidebar, as a reader changes them."""
+    live.page.set_viewport_size({"width": width, "height": height})
+    live.lab.set_theme(theme)
     verb = "expandLeft" if sidebar else "collapseLeft"
-    page.evaluate(f"() => window.jupyterapp.shell.{verb}()")
+    live.page.evaluate(f"() => window.jupyterapp.shell.{verb}()")
+
+
+@contextmanager
+def opened(
+    browser: Browser, server: LabServer, notebook: Path, variable: str
+) -> Iterator[Live]:
+    """The notebook in JupyterLab, for all tests of one file: opening takes seconds."""
+    context = browser.new_context(accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    expect.set_options(timeout=10_000)
+    lab = Lab(page, server, notebook.stem)
+    lab.open(notebook)
+    yield Live(lab, variable)
+    lab.close()
+    context.close()
+
+
+@contextmanager
+def one_test(live: Live, request: pytest.FixtureRequest) -> Iterator[Live]:
+    """A fresh widget for one test; afterwards the console must be free of errors."""
+    live.fresh()
+    yield live
+    report = getattr(request.node, "rep_call", None)
+    if report is not None and report.failed:
+        live.lab.screenshot(f"failed-{request.node.name}")
+    try:
+        live.lab.check_console()
+    finally:
+        live.lab.errors.clear()
 
 
 def check_keys_stay(live: Live) -> None:
@@ -235,14 +296,16 @@ def check_keys_stay(live: Live) -> None:
     before = [cell["source"] for cell in live.lab.cells()]
     places = live.root.locator("canvas.lm-canvas, button.lm-play, .lm-scrub input")
     for place in places.all():
-        if place.is_enabled() and not place.evaluate("n => Boolean(n.closest('[inert]'))"):
+        if place.is_enabled() and not place.evaluate(
+            "n => Boolean(n.closest('[inert]'))"
+        ):
             live.press(place, "x", "b", "a", "d", "d", "m", "Enter")
     assert [cell["source"] for cell in live.lab.cells()] == before
     expect(live.root).to_have_attribute("data-state", "live")
 
 
 def check_error_shows(live: Live, control: str) -> None:
-    """An exception in a callback stands in the widget in red, until the next success."""
+    """An exception in a callback stands in red, until the next success."""
     live.lab.ask(
         f"kind = type({live.variable}); kept = kind.changed\n"
         "def fail(self, name): raise RuntimeError(f'made to fail by {name}')\n"
@@ -265,7 +328,7 @@ def check_rerun(live: Live) -> None:
     """Running the cell again leaves one live widget, and frees the one before."""
     live.lab.ask(f"first = {live.variable}")
     assert live.kernel("first._closed") is False
-    live.fresh()
+    live.rerun()
     assert live.kernel("first is w") is False
     assert live.kernel("(first._closed, first.comm, first.working)") == (
         True,
@@ -315,7 +378,7 @@ def untrusted_copy(live: Live, path: Path) -> Path:
     return path
 
 
-def check_still_picture(lab: Lab, notebook: Path) -> FloatRect:
+def check_still_picture(lab: Lab, notebook: Path) -> None:
     """An untrusted notebook shows the still picture, and runs nothing."""
     lab.open(notebook)
     assert not lab.trusted()
@@ -325,5 +388,5 @@ def check_still_picture(lab: Lab, notebook: Path) -> FloatRect:
     expect(lab.page.locator(".lm-live")).to_have_count(0)
     wide = image.evaluate("n => n.decode().then(() => n.naturalWidth)")
     assert wide > 500
-    assert image.get_attribute("alt")
-    return image.bounding_box()
+    output = next(o for o in lab.outputs(1) if "image/png" in o.get("data", {}))
+    assert output["metadata"]["image/png"]["alt"] == output["data"]["text/plain"]

@@ -82,7 +82,8 @@ def pytest_command(paths: list[str], extra: list[str]) -> list[str]:
         "--nbval-kernel-startup-timeout=120",
         f"--numprocesses={workers()}",
         "--dist=loadscope",
-        "--import-mode=importlib",
+        "-c",  # also for lessons elsewhere, such as those that test this file
+        str(ROOT / "pyproject.toml"),
         "-p",
         "no:playwright",
         "-p",

@@ -50,7 +50,8 @@ def test_it_has_goals_minutes_summary_next_and_sources(path):
 
 @pytest.mark.parametrize("path", LESSONS, ids=name)
 def test_its_links_to_other_files_lead_somewhere(path):
-    for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text_of(path, "markdown")):
+    words = text_of(path, "markdown")
+    for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", words):
         assert (path.parent / target).exists(), target
 
 

@@ -114,7 +114,7 @@ def test_every_example_is_seen_once_in_an_epoch(race):
 def test_training_lowers_the_loss_and_digits_are_recognised(race):
     for name in SETTINGS:
         first, last = race.history[name][0], race.history[name][-1]
-        assert last.train_loss < 0.8 * first.train_loss
+        assert last.train_loss < 0.9 * first.train_loss
         assert last.accuracy > first.accuracy + 0.2
 
 
@@ -196,9 +196,14 @@ def test_the_map_through_a_racer_shows_the_loss_under_its_feet(race, name):
 
 def test_the_pilots_map_does_not(race):
     """Off the plane the map is another ground: this is why it can be moved."""
-    record = race.history["SGD"][-1]
-    there = on_grid(surface(race, 33), race.bounds, record.a, record.b)
-    assert there != pytest.approx(record.train_loss, rel=0.1)
+    for name in SETTINGS:
+        record = race.history[name][-1]
+        own, pilots = (
+            on_grid(surface(race, 33, through), race.bounds, record.a, record.b)
+            for through in (name, None)
+        )
+        error = abs(own - record.train_loss)
+        assert abs(pilots - record.train_loss) > 2 * error
 
 
 def test_the_pilots_map_has_the_pilots_last_loss_at_zero(race):
@@ -241,7 +246,7 @@ def test_a_new_rate_takes_effect_at_once_and_for_one_only():
     train(race, 5)
     assert torch.equal(race.racers["SGD"].optimizer.theta, still)
     assert race.history["Adam"] == same.history["Adam"]
-    with pytest.raises(ValueError, match="no racer is called 'Lion'; .*SGD, Momentum"):
+    with pytest.raises(ValueError, match=r"no racer is called 'Lion'; .*SGD, Momentum"):
         race.set_rate("Lion", 0.1)
 
 
@@ -310,7 +315,6 @@ def test_a_move_to_where_it_is_does_nothing():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_a_move_to_the_gpu_and_back_keeps_the_race():
     moved, same = moved_half_way("cuda:0"), stayed()
     assert moved.racers["Adam"].optimizer.theta.is_cuda

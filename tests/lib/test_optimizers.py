@@ -319,6 +319,21 @@ def test_a_run_is_resumed_bit_for_bit(name, tmp_path):
     assert resumed.learning_rate == 0.02
 
 
+def test_a_state_with_unequal_counts_is_resumed_in_an_optimizer_that_has_run():
+    def half(model, n):  # the second layer takes part in every other step
+        x = torch.ones(5, dtype=torch.float64)
+        return mlp_loss(model, n) if n % 2 else model[0](x).cos().sum()
+
+    model, again = mlp(), mlp()
+    optimizer, resumed = Adam(model.parameters(), 0.02), Adam(again.parameters(), 0.02)
+    train(model, half, optimizer, 6)
+    train(again, mlp_loss, resumed, 2)  # all counts are equal here
+    resumed.load_state_dict(optimizer.state_dict())
+    again.load_state_dict(model.state_dict())
+    train(model, mlp_loss, optimizer, 3), train(again, mlp_loss, resumed, 3)
+    assert_equal_models(again, model, 0)
+
+
 def test_state_dict_is_a_copy():
     model = mlp()
     optimizer = Adam(model.parameters(), 0.01)

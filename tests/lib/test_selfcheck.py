@@ -30,7 +30,8 @@ def test_a_missing_package_is_named_with_the_remedy():
 def test_versions_are_compared_as_numbers(monkeypatch, found, ok):
     monkeypatch.setattr(importlib.metadata, "version", lambda _name: found)
     line = check_package("torch>=2.10")
-    assert line.startswith("[OK]" if ok else f"[FAIL] torch is {found}, older than 2.10")
+    expected = "[OK]" if ok else f"[FAIL] torch is {found}, older than 2.10"
+    assert line.startswith(expected)
 
 
 def test_an_old_python_is_refused():
