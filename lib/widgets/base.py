@@ -24,44 +24,26 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import re
-import threading
 import time
 import traceback
-from collections.abc import Generator, Iterable
-from pathlib import Path
+from collections.abc import Generator
 from typing import Any
 
 import anywidget
 import traitlets
 
+from lib.widgets import cells
 from lib.widgets.controls import Control
+from lib.widgets.pages import as_bytes, page, styles
+
+__all__ = ["LiveWidget", "Work", "as_bytes", "page"]
 
 WINDOW = 2  # messages a page has not yet acknowledged
 SLICE = 0.02  # seconds of work before the loop gets its turn
 INTERVAL = 1 / 30  # seconds between two messages of running work
 LOST = 10.0  # seconds without an answer after which a page is not waited for
 
-JS = Path(__file__).parent / "js"
-
 Work = Generator[float | None, None, None]  # a number: wait so many seconds
-
-
-def page(*names: str) -> str:
-    """Join ES modules from `js/` into one: their imports and exports fall away.
-
-    The last module names what the page runs: it holds the one `export default`.
-    """
-    text = "\n".join((JS / name).read_text(encoding="utf-8") for name in names)
-    text = re.sub(r"^import .*\n", "", text, flags=re.MULTILINE)
-    return re.sub(
-        r"^export (?=function|class|const|async)", "", text, flags=re.MULTILINE
-    )
-
-
-def styles() -> str:
-    """The style sheet that all widgets share."""
-    return (JS / "live.css").read_text(encoding="utf-8")
 
 
 class LiveWidget(anywidget.AnyWidget):
@@ -103,7 +85,7 @@ class LiveWidget(anywidget.AnyWidget):
         self._closed = False
         super().__init__()
         self.on_msg(self._receive)
-        _replace_earlier(self)
+        cells.replace_earlier(self)
 
     # ---- what a subclass writes
 
@@ -353,7 +335,7 @@ class LiveWidget(anywidget.AnyWidget):
         self.stop()
         self._pages.clear()
         self.on_msg(self._receive, remove=True)
-        _forget(self)
+        cells.forget(self)
         super().close()
 
     def __repr__(self) -> str:
@@ -413,47 +395,3 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-# The widgets that each notebook cell made when it last ran: running it again ends them.
-_of_cell: dict[str, tuple[str, list[LiveWidget]]] = {}
-_lock = threading.Lock()
-
-
-def _current_cell() -> tuple[str, str] | None:
-    """(cell, run) of the code that runs now, where the front end tells it."""
-    try:
-        from IPython import get_ipython
-
-        parent = get_ipython().get_parent()
-        cell = parent["metadata"]["cellId"]
-        return cell, parent["header"]["msg_id"]
-    except (ImportError, AttributeError, KeyError, LookupError, TypeError):
-        return None
-
-
-def _replace_earlier(widget: LiveWidget) -> None:
-    here = _current_cell()
-    if here is None:
-        return
-    cell, run = here
-    with _lock:
-        last_run, widgets = _of_cell.get(cell, (run, []))
-        earlier = widgets if last_run != run else []
-        _of_cell[cell] = (run, [*([] if earlier else widgets), widget])
-    for old in earlier:
-        old.close()
-
-
-def _forget(widget: LiveWidget) -> None:
-    with _lock:
-        for _run, widgets in _of_cell.values():
-            if widget in widgets:
-                widgets.remove(widget)
-
-
-def as_bytes(*arrays: Iterable) -> list[bytes]:
-    """Arrays or tensors as little-endian float32, for the page's Float32Array."""
-    import numpy as np
-
-    return [np.ascontiguousarray(a, dtype="<f4").tobytes() for a in arrays]

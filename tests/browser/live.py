@@ -90,20 +90,25 @@ class Live:
     """The widget of one notebook; `variable` is its name in the kernel.
 
     Args:
-        lab: with the notebook open.
+        lab: on whose page the notebook opens.
+        notebook: of which a copy is opened.
         variable: that the widget's cell assigns.
         cell: number of that cell.
     """
 
-    def __init__(self, lab: Lab, variable: str, cell: int = 1) -> None:
+    def __init__(self, lab: Lab, notebook: Path, variable: str, cell: int = 1) -> None:
+        lab.open(notebook)
         self.lab, self.page = lab, lab.page
-        self.variable, self.cell = variable, cell
+        self.notebook, self.variable, self.cell = notebook, variable, cell
+        self.sources = [cell["source"] for cell in lab.cells()]
         self.root: Locator = lab.page.locator(".lm-live").first
 
     # -- state ------------------------------------------------------------------------
 
     def fresh(self) -> None:
         """A new widget in a window of the usual size: where every test begins."""
+        if [cell["source"] for cell in self.lab.cells()] != self.sources:
+            self.lab.open(self.notebook)  # a test that failed has changed its cells
         resize(self, 1280)
         self.lab.run_all()
         self.wait_live()
@@ -271,8 +276,7 @@ def opened(
     page.set_default_timeout(15_000)
     expect.set_options(timeout=10_000)
     lab = Lab(page, server, notebook.stem)
-    lab.open(notebook)
-    yield Live(lab, variable)
+    yield Live(lab, notebook, variable)
     lab.close()
     context.close()
 

@@ -237,14 +237,15 @@ def test_a_beam_wide_enough_finds_the_best_of_all_texts(use_cache, alpha):
         assert beam.score == pytest.approx(score, abs=1e-4)
 
 
-def test_beam_search_ends_when_no_text_can_become_better():
-    model, calls = decoder(vocab_size=4), []
+@pytest.mark.parametrize(("V", "stop"), [(4, 0), (6, 5)])
+def test_beam_search_ends_when_no_text_can_become_better(V, stop):
+    model, calls = decoder(vocab_size=V), []
     forward = model.forward
     model.forward = lambda *a, **o: calls.append(1) or forward(*a, **o)
     start = torch.zeros(1, 1, dtype=torch.int64)
-    found = beam_search(model, start, 15, beams=3, stop=2, length_penalty=0.5)
-    assert len(calls) < 15
-    wide = beam_search(model, start, 15, beams=200, stop=2, length_penalty=0.5)
+    found = beam_search(model, start, 15, beams=3, stop=stop, length_penalty=0.5)
+    assert 3 < len(calls) < 15
+    wide = beam_search(model, start, 15, beams=200, stop=stop, length_penalty=0.5)
     scores = [beam.score for beam in found]
     assert scores == sorted(scores, reverse=True)
     assert found[0].score == pytest.approx(wide[0].score, abs=1e-4)

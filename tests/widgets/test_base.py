@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from lib.widgets import base
+from lib.widgets import base, cells
 from lib.widgets.base import LiveWidget
 from lib.widgets.controls import Control
 from tests.widgets.conftest import FakePage
@@ -265,7 +265,7 @@ def test_close_ends_the_work_and_can_be_called_again():
 
 def test_running_a_cell_again_closes_the_widgets_of_its_last_run(monkeypatch):
     here = ["cell-a", "run-1"]
-    monkeypatch.setattr(base, "_current_cell", lambda: tuple(here))
+    monkeypatch.setattr(cells, "current_cell", lambda: tuple(here))
     first, second = Counter(), Counter()
     here[:] = ["cell-b", "run-2"]
     other = Counter()

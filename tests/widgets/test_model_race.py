@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+import lib.model_race as simulation_module
 from lib.model_race import ModelRace as Simulation
 from lib.widgets import model_race
 from lib.widgets.base import WINDOW
@@ -25,8 +26,10 @@ NAMES = ("SGD", "Adam")
 
 
 @pytest.fixture(autouse=True)
-def _on_the_cpu(monkeypatch):
+def _small_and_on_the_cpu(monkeypatch):
     monkeypatch.setenv("WORKBOOK_DEVICE", "cpu")
+    monkeypatch.setattr(simulation_module, "PILOT_STEPS", 20)
+    monkeypatch.setattr(simulation_module, "MAP_EXAMPLES", 64)
 
 
 def make(**values) -> ModelRace:
@@ -385,10 +388,10 @@ def test_a_rate_changes_while_it_trains():
 
 def test_a_slow_page_gets_every_record_in_few_messages():
     async def play():
-        widget = make(speed="0", steps=500)
+        widget = make(speed="0", steps=300)
         page = FakePage(widget, acknowledge=False).hello()
         page.do("play")
-        await until(lambda: not widget.working and widget.simulation.step == 500, 20)
+        await until(lambda: not widget.working and widget.simulation.step == 300, 20)
         assert len(page.of_kind("news")) <= WINDOW
         for _ in range(3):
             page.tell(kind="ack", seq=page.of_kind("news")[-1]["seq"])
@@ -407,7 +410,8 @@ def test_a_page_that_opens_while_it_trains_gets_all_that_was_before():
         await until(lambda: widget.simulation.step > 30)
         late = FakePage(widget).hello()
         await until(lambda: late.of_kind("welcome"))
-        before = len(late.messages) - 1  # the snapshot of its hello comes after these
+        told = [message["kind"] for message in late.messages]
+        before = told.index("welcome")  # all that is older stands in the snapshot
         del late.messages[:before], late.buffers[:before]
         await until(lambda: len(late.of_kind("news")) > 2)
         late.do("pause")
