@@ -139,7 +139,11 @@ class ModelRace(LiveWidget):
     def do_reset(self) -> None:
         """Back to the first weights and the first mini-batch."""
         self.do_pause()
-        self.simulation = self._fresh()
+        if self.simulation.batch_size == self.values["batch_size"]:
+            self._runs += 1
+            self.simulation.begin(self._settings())  # no new pilot: at once
+        else:
+            self.simulation = self._fresh()
         self.start(self._map_only())
 
     def run(self, steps: int | None = None) -> dict[str, Record]:
@@ -159,12 +163,14 @@ class ModelRace(LiveWidget):
     def unwatched(self) -> None:
         self.do_pause()
 
+    def _settings(self) -> dict[str, dict[str, Any]]:
+        return {n: {"learning_rate": self.rates[n]} for n in self.values["optimizers"]}
+
     def _fresh(self) -> Simulation:
-        settings = {n: {"learning_rate": self.rates[n]}
-                    for n in self.values["optimizers"]}  # fmt: skip
         self._runs += 1
-        return Simulation(settings, (64, self.hidden, 10), self.values["batch_size"],
-                          self.seed, self.values["device"])  # fmt: skip
+        return Simulation(self._settings(), (64, self.hidden, 10),
+                          self.values["batch_size"], self.seed,
+                          self.values["device"])  # fmt: skip
 
     # ---- work
 
