@@ -28,6 +28,7 @@ from tests.browser.server import LabServer
 SPEC = {"name": "python3", "display_name": "Python 3", "language": "python"}
 GONE = "The kernel has gone. Run this cell again to bring the widget back."
 SHOTS = "widgets"  # folder of the pictures among the screenshots
+INK = 0.003  # of a plot area, when there is something in it: one line has more
 
 # What sticks out of the widget, and what does not fit in its own box.
 FLAWS_JS = """root => {
@@ -72,6 +73,19 @@ COLOURS_JS = """root => [...root.querySelectorAll("canvas.lm-canvas")].map(canva
     for (let i = 0; i < data.length; i += 4)
         seen.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]);
     return seen.size;
+})"""
+# The share of each plot area, within its border, that is not of its commonest colour.
+INK_JS = """root => [root.live.map, root.live.data || root.live.curves.frame].map(frame => {
+    const grow = frame.canvas.width / frame.width;
+    const box = [frame.left + 2, frame.top + 2, frame.right - frame.left - 4,
+        frame.bottom - frame.top - 4].map(v => Math.round(v * grow));
+    const { data } = frame.canvas.getContext("2d").getImageData(...box);
+    const counts = new Map();
+    for (let i = 0; i < data.length; i += 4) {
+        const colour = (data[i] << 16) | (data[i + 1] << 8) | data[i + 2];
+        counts.set(colour, (counts.get(colour) || 0) + 1);
+    }
+    return 1 - Math.max(...counts.values()) / (data.length / 4);
 })"""
 FRAMES_JS = """(root, count) => new Promise(done => {
     const wait = left => left ? requestAnimationFrame(() => wait(left - 1)) : done();
@@ -231,15 +245,26 @@ class Live:
         self.lab.screenshot(f"{SHOTS}/{name}", self.root)
 
 
-def check_layout(live: Live, name: str, least: int = 12) -> None:
+def check_field(live: Live) -> None:
+    """The map shows the loss: without its colours and lines it is a poorer picture."""
+    whole = max(live.root.evaluate(COLOURS_JS))
+    live.js("live.field.draw = () => {}")
+    live.js("live.link.invalidate()")
+    live.frames(2)
+    bare = max(live.root.evaluate(COLOURS_JS))
+    live.js("delete live.field.draw")
+    live.js("live.link.invalidate()")
+    assert whole > 1.5 * bare
+
+
+def check_layout(live: Live, name: str) -> None:
     """Nothing overflows or overlaps, and no picture is blank; keeps a screenshot."""
     live.frames(2)
     live.picture(name)
     assert live.root.evaluate(FLAWS_JS) == [], name
     assert live.root.evaluate(OVERLAPS_JS) == [], name
-    colours = live.root.evaluate(COLOURS_JS)
-    assert len(colours) == 2
-    assert min(colours) >= least, f"{name}: with {colours} colours one is blank"
+    ink = live.root.evaluate(INK_JS)
+    assert min(ink) > INK, f"{name}: of {ink} one is blank"
 
 
 def check_layouts(live: Live, name: str) -> None:

@@ -48,7 +48,7 @@ def descend(fit: Live) -> None:
 
 
 def test_appears_with_the_loss_of_its_line(fit: Live) -> None:
-    assert min(fit.root.evaluate(promises.COLOURS_JS)) > 40
+    promises.check_field(fit)
     assert fit.number("loss") == pytest.approx(fit.kernel(MEAN_SQUARE), rel=1e-5)
     expect(fit.root.locator(".lm-readout")).to_contain_text("w = 0, b = 0, loss = 0.6")
     expect(fit.status).to_contain_text("Move w and b, or drag on the map")

@@ -47,7 +47,7 @@ def test_appears_at_its_end_and_says_who_leads(race: Live) -> None:
     best = names[last.index(min(last))]
     label = race.racer(best).inner_text()
     expect(race.status).to_contain_text(f"Step 200 of 200. Lowest: {label}, loss")
-    assert min(race.root.evaluate(promises.COLOURS_JS)) > 40
+    promises.check_field(race)
 
 
 def test_click_on_the_map_starts_a_race_there(race: Live) -> None:
@@ -278,6 +278,7 @@ def test_error_in_the_kernel_stands_in_red(race: Live) -> None:
 def test_refused_value_is_told_and_the_control_goes_back(race: Live) -> None:
     race.js("live.link.set('momentum', 7)")
     expect(race.error).to_contain_text("momentum was given 7")
+    expect(race.error).to_be_visible()
     assert race.kernel("w.values['momentum']") == 0.9
     assert race.shown("momentum") == "0.9"
 

@@ -109,7 +109,10 @@ export class Link {
 
   receive(content, buffers) {
     if (content.kind === "welcome") {
-      if (content.page === this.page) this.root.dataset.state = "live";
+      if (content.page !== this.page) return;
+      this.root.dataset.state = "live";
+    } else if (this.root.dataset.state !== "live") {
+      return; // news for another view: this one has yet to get the snapshot
     } else if (content.kind === "value") {
       if (this.answered(content.name)) this.view.value(content.name, content.value);
     } else if (content.kind === "error") {
