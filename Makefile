@@ -127,8 +127,9 @@ repeat: install-test ## Run the lessons TIMES=10 times in a row.
 	@$(PY) tests/lessons/run.py --times $(TIMES)
 
 bench: install-test ## Run the side-by-side measurements in benchmarks/.
-	@status=0; for file in benchmarks/*.py; do \
-		echo "=== $$file"; $(PY) $$file || status=1; \
+	@status=0; for file in $$(grep -l __main__ benchmarks/*.py); do \
+		name=benchmarks.$$(basename $$file .py); \
+		echo "=== $$name"; $(PY) -m $$name || status=1; \
 	done; exit $$status
 
 clean: ## Remove the environment and everything that tests leave behind.

@@ -1,193 +1,32 @@
-"""Data sets by name, as tensors: `load("digits")`.
+"""Data sets by name: `load("digits")`.
 
-Everything here works without a network. The handwritten digits and the diabetes study
-come inside scikit-learn; the noisy line is made from a seed. What each set is, where it
-comes from and under which licence is in the set itself (`print(dataset.describe())`)
-and in `data/README.md`.
+Everything here works without a network but the three sets of others at the end of the
+list (`mnist`, `fashion_mnist`, `cifar10`), which are fetched when they are asked for.
+The numbers, digits and photographs come inside scikit-learn; points and shapes are made
+from a seed; texts and sounds were made for this course and lie in `data/`. What each
+set is, where it comes from and under which licence is in the set itself
+(`print(dataset.describe())`) and in `data/README.md`.
+
+Most sets are a `Dataset` of tensors. Shapes have boxes and masks as well (`Shapes`),
+and texts stay texts (`TextSet`).
 
 Left out: batches and shuffling between passes, which `training` holds.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 
+from lib.examples import Dataset, Scaler, Split
+from lib.picture_files import cifar10, fashion_mnist, mnist
+from lib.plane_sets import circles, exclusive_or, moons, spirals
+from lib.shapes import Shapes, shapes
+from lib.sound_data import spoken_digits
+from lib.text_data import TEXTS, TextSet
 
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """Examples with their targets, and what they are.
-
-    Fields:
-        name: as in `DATASETS`.
-        x: float32, one example a row: (N, features) or (N, channels, height, width).
-        y: (N,), int64 classes, or float32 numbers to predict.
-        features: a name for each feature, with its unit where the source states one;
-            empty for pictures.
-        targets: the names of the classes, or the one name of the predicted number.
-        description, source, licence: in plain words.
-    """
-
-    name: str
-    x: torch.Tensor
-    y: torch.Tensor
-    features: tuple[str, ...]
-    targets: tuple[str, ...]
-    description: str
-    source: str
-    licence: str
-
-    def __post_init__(self) -> None:
-        if len(self.x) != len(self.y):
-            raise ValueError(
-                f"{self.name!r} has {len(self.x)} examples but {len(self.y)} targets; "
-                "give one target for each."
-            )
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def __repr__(self) -> str:
-        shape = " x ".join(map(str, self.x.shape[1:]))
-        goal = f"{len(self.targets)} classes" if self.is_classes else self.targets[0]
-        return f"Dataset({self.name!r}: {len(self):,} examples of {shape}, {goal})"
-
-    @property
-    def is_classes(self) -> bool:
-        """Whether y holds classes, and not numbers to predict."""
-        return not self.y.is_floating_point()
-
-    def describe(self) -> str:
-        """What the set is, where it comes from, and its licence: three lines."""
-        lines = (self.description, f"Source: {self.source}", f"Licence: {self.licence}")
-        return "\n".join(lines)
-
-    def take(self, rows: torch.Tensor) -> "Dataset":
-        """The examples with these row numbers, (n,) int64."""
-        rows = rows.to(self.x.device)
-        return replace(self, x=self.x[rows], y=self.y[rows])
-
-    def select(self, *features: str) -> "Dataset":
-        """The same examples with these features only, in this order.
-
-        A feature is named as in `features`, with or without its unit: "bmi" is enough
-        for "bmi (kg/m²)".
-
-        Raises:
-            ValueError: for a name the set does not have, or no name at all.
-        """
-        short = [name.split(" (")[0] for name in self.features]
-        unknown = [f for f in features if f not in short and f not in self.features]
-        if unknown or not features:
-            raise ValueError(
-                f"{self.name!r} has no features {unknown}; choose one or more of "
-                f"{', '.join(short)}."
-            )
-        columns = [short.index(feature.split(" (")[0]) for feature in features]
-        names = tuple(self.features[column] for column in columns)
-        return replace(self, x=self.x[:, columns], features=names)
-
-    def to(self, device: torch.device | str) -> "Dataset":
-        """The same set on another device."""
-        return replace(self, x=self.x.to(device), y=self.y.to(device))
-
-    def split(
-        self,
-        validation: float = 0.15,
-        test: float = 0.15,
-        seed: int = 0,
-    ) -> "Split":
-        """Three parts without an example in common: to train, to choose, to judge.
-
-        Classes keep their proportions in each part, to the nearest example. The parts
-        depend on the seed and the set alone; each keeps the order of the set.
-
-        Args:
-            validation, test: their shares, from 0 to below 1; training gets the rest.
-
-        Raises:
-            ValueError: for shares that leave nothing to train on, or that leave a part
-                empty which was asked for.
-        """
-        training = 1 - validation - test
-        if not (0 <= validation < 1 and 0 <= test < 1 and training > 1e-9):
-            raise ValueError(
-                f"The shares are validation={validation} and test={test}; give numbers "
-                "of 0 or more with a sum below 1, so that something is left to train."
-            )
-        generator = torch.Generator().manual_seed(seed)
-        y = self.y.cpu() if self.is_classes else torch.zeros(len(self))
-        parts: list[list[torch.Tensor]] = [[], [], []]
-        for value in y.unique():
-            rows = (y == value).nonzero().flatten()
-            rows = rows[torch.randperm(len(rows), generator=generator)]
-            n_validation, n_test = (
-                round(validation * len(rows)),
-                round(test * len(rows)),
-            )
-            sizes = [len(rows) - n_validation - n_test, n_validation, n_test]
-            for part, piece in zip(parts, rows.split(sizes), strict=True):
-                part.append(piece)
-        rows = [torch.cat(part) for part in parts]
-        for share, part in zip((training, validation, test), rows, strict=True):
-            if share > 0 and len(part) == 0:
-                raise ValueError(
-                    f"A share of {share:.2g} of the {len(self)} examples is less than "
-                    "one example; give a larger share, or 0 to leave the part out."
-                )
-        return Split(*(self.take(part.sort().values) for part in rows))
-
-
-class Split(NamedTuple):
-    """The three parts of a data set."""
-
-    train: Dataset
-    validation: Dataset
-    test: Dataset
-
-
-class Scaler:
-    """Standardisation: subtract the mean and divide by the standard deviation.
-
-    The numbers come from the data it is made with, column by column. Make it from the
-    training part and use it on every part: the other parts must not be looked at. It
-    takes targets (N,) as well as features (N, features).
-
-    Raises:
-        ValueError: if there are fewer than two rows, NaN or infinity, or if a column
-            has one value only, which no scale can change.
-    """
-
-    def __init__(self, x: torch.Tensor) -> None:
-        if len(x) < 2 or not x.isfinite().all():
-            raise ValueError(
-                f"The data has {len(x)} rows, {int((~x.isfinite()).sum())} numbers are "
-                "NaN or infinite; give two rows or more of finite numbers."
-            )
-        self.mean, self.std = x.mean(0), x.std(0, correction=0)
-        flat = self.std <= 1e-6 * self.mean.abs()
-        if flat.any():
-            columns = flat.reshape(-1).nonzero().flatten().tolist()
-            raise ValueError(f"Columns {columns} hold one value only; leave them out.")
-
-    def __repr__(self) -> str:
-        return f"Scaler(mean={_short(self.mean)}, std={_short(self.std)})"
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """From the units of the data to standard deviations from the mean."""
-        return (x - self.mean) / self.std
-
-    def inverse(self, z: torch.Tensor) -> torch.Tensor:
-        """Back to the units of the data."""
-        return z * self.std + self.mean
-
-
-def _short(values: torch.Tensor) -> str:
-    shown = [f"{value:.4g}" for value in values.reshape(-1)[:4].tolist()]
-    return ", ".join(shown) + (", ..." if values.numel() > 4 else "")
+__all__ = ["DATASETS", "OTHERS", "Dataset", "Scaler", "Split", "load"]
 
 
 def digits(size: int = 8, flat: bool = True) -> Dataset:
@@ -314,28 +153,132 @@ def line(
     )
 
 
+def wine() -> Dataset:
+    """178 Italian wines of three growers: thirteen chemical measurements each.
+
+    Returns:
+        x (178, 13) float32, in units that the source does not state; y int64, 0 to 2.
+    """
+    from sklearn.datasets import load_wine
+
+    bundle = load_wine()
+    return Dataset(
+        name="wine",
+        x=torch.from_numpy(bundle.data).float(),
+        y=torch.from_numpy(bundle.target).long(),
+        features=tuple(bundle.feature_names),
+        targets=("grower 1", "grower 2", "grower 3"),
+        description=(
+            "178 wines of one region of Italy by three growers, with thirteen chemical "
+            "measurements."
+        ),
+        source=(
+            "S. Aeberhard, M. Forina, Wine, UCI Machine Learning Repository, 1992, as "
+            "in scikit-learn"
+        ),
+        licence="CC BY 4.0 (UCI)",
+    )
+
+
+def breast_cancer() -> Dataset:
+    """569 breast tumours: thirty measurements of cell nuclei, malignant or benign.
+
+    Returns:
+        x (569, 30) float32, lengths in the scale of the pictures; y int64, 0 malignant,
+        1 benign.
+    """
+    from sklearn.datasets import load_breast_cancer
+
+    bundle = load_breast_cancer()
+    return Dataset(
+        name="breast_cancer",
+        x=torch.from_numpy(bundle.data).float(),
+        y=torch.from_numpy(bundle.target).long(),
+        features=tuple(bundle.feature_names.tolist()),
+        targets=tuple(bundle.target_names.tolist()),
+        description=(
+            "569 tumours of the breast: mean, standard error and worst value of ten "
+            "measurements of cell nuclei in a picture, and the diagnosis."
+        ),
+        source=(
+            "W. Wolberg, O. Mangasarian, N. Street, W. Street, Breast Cancer Wisconsin "
+            "(Diagnostic), UCI Machine Learning Repository, 1995, as in scikit-learn"
+        ),
+        licence="CC BY 4.0 (UCI)",
+    )
+
+
+def photographs() -> Dataset:
+    """Two photographs in colour: a temple in China, and a flower.
+
+    Returns:
+        x (2, 3, 427, 640) float32 from 0 to 1, red, green, blue; y int64, 0 and 1.
+    """
+    from sklearn.datasets import load_sample_images
+
+    images = load_sample_images().images  # each (height, width, 3) uint8
+    x = torch.stack([torch.from_numpy(image.copy()) for image in images])
+    return Dataset(
+        name="photographs",
+        x=x.permute(0, 3, 1, 2).float() / 255,
+        y=torch.arange(2),
+        features=(),
+        targets=("china", "flower"),
+        description="A temple in China and a flower, in colour, 427 x 640 pixels.",
+        source=(
+            "danielbuechele (china) and vultilion (flower) on Flickr, 2011, as in "
+            "scikit-learn"
+        ),
+        licence="CC BY 2.0",
+    )
+
+
+# All of these are bundled and are a `Dataset` to learn from.
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": digits,
     "diabetes": diabetes,
     "line": line,
+    "wine": wine,
+    "breast_cancer": breast_cancer,
+    "circles": circles,
+    "moons": moons,
+    "spirals": spirals,
+    "exclusive_or": exclusive_or,
+    "spoken_digits": spoken_digits,
+}
+# Two pictures, pictures with boxes and masks, texts, and what has to be fetched.
+OTHERS: dict[str, Callable[..., Dataset | Shapes | TextSet]] = {
+    "photographs": photographs,
+    "shapes": shapes,
+    **TEXTS,
+    "mnist": mnist,
+    "fashion_mnist": fashion_mnist,
+    "cifar10": cifar10,
 }
 
 
-def load(name: str, device: torch.device | str | None = None, **options) -> Dataset:
+def load(
+    name: str, device: torch.device | str | None = None, **options
+) -> Dataset | Shapes | TextSet:
     """The data set of that name: `load("digits", size=28)`.
 
     Args:
-        name: one of `DATASETS`.
-        device: where the tensors go; None leaves them on the CPU.
-        options: as the function of that name in this file takes them.
+        name: one of `DATASETS` or `OTHERS`.
+        device: where the tensors go; None leaves them on the CPU. Texts have none.
+        options: as the function of that name takes them.
 
     Raises:
-        ValueError: for an unknown name, with the list of names.
+        ValueError: for an unknown name, with the list of names; for a device with
+            texts; for a damaged file.
         TypeError: for an option the set does not have.
+        FileNotFoundError: for a missing file, with what to do.
     """
-    if name not in DATASETS:
+    sets = DATASETS | OTHERS
+    if name not in sets:
         raise ValueError(
-            f"There is no data set {name!r}; choose one of {', '.join(DATASETS)}."
+            f"There is no data set {name!r}; choose one of {', '.join(sets)}."
         )
-    dataset = DATASETS[name](**options)
+    if device is not None and name in TEXTS:
+        raise ValueError(f"{name!r} is text and lies on no device; leave device out.")
+    dataset = sets[name](**options)
     return dataset if device is None else dataset.to(device)

@@ -20,9 +20,9 @@ import re
 from collections import Counter
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 COMPOSED = {"train": 1500, "test": 300}
-WRITTEN_TEST = 0.25  # the share of the written reviews that goes to the test part
+WRITTEN_TEST = 0.2  # the share of the written reviews that goes to the test part
 USES = 4  # how often one clause may be used, each time with other neighbours
 
 # {P} {Q} {R} clauses of the side that wins, {N} of the other, {X} what went before,
@@ -102,7 +102,7 @@ DENIALS = {
     ],
     "test": ["{a} was not {k} for a moment", "{a} is anything but {k}, believe me"],
 }
-CONTRAST, DENIAL, INTENSE = 0.2, 0.12, ("", "", "", "truly ", "absolutely ")
+CONTRAST, DENIAL, INTENSE = 0.15, 0.08, ("", "", "", "truly ", "absolutely ")
 OTHER = {"+": "-", "-": "+"}
 
 
@@ -155,7 +155,9 @@ def written_reviews(generator: random.Random) -> list[dict]:
     for domain, sides in by_domain("reviews.txt").items():
         for side in "+-":
             texts = sides[side]
-            tests = generator.sample(range(len(texts)), round(len(texts) * WRITTEN_TEST))
+            tests = generator.sample(
+                range(len(texts)), round(len(texts) * WRITTEN_TEST)
+            )
             rows += [
                 row(text, side, domain, "test" if i in tests else "train", "written")
                 for i, text in enumerate(texts)
@@ -199,7 +201,7 @@ class Composer:
         }
 
     def about_aspect(self, domain: str, side: str, part: str) -> str:
-        """ "the bread is truly superb", or, seldom, "the bread is anything but poor"."""
+        """ "The bread is superb", or, seldom, "the bread is anything but poor"."""
         pick = self.generator.choice
         aspect = pick(self.aspects[domain])
         if self.generator.random() < DENIAL:

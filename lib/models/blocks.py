@@ -62,12 +62,14 @@ class Block(nn.Module):
         cross: bool = False,
         rotary: Rotary | None = None,
         seed: int | torch.Generator = 0,
-        **factory,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         if norm not in ORDERS:
             raise ValueError(f"norm is {norm!r}; choose 'pre' or 'post'.")
         self.norm, seed = norm, mlp._generator(seed)
+        factory = {"device": device, "dtype": dtype}
 
         def attention(rotary: Rotary | None) -> MultiHeadAttention:
             return MultiHeadAttention(

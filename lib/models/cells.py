@@ -65,6 +65,10 @@ class Cell(nn.Module):
     def extra_repr(self) -> str:
         return f"{self.inputs}, {self.hidden}"
 
+    def weights(self) -> list[Tensor]:
+        """The parameters in the order in which torch's kernels take them."""
+        return [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
+
     def project(self, x: Tensor) -> Tensor:
         """What the input says, for all time steps in one multiplication: W x + b.
 

@@ -58,7 +58,7 @@ class EncoderConfig(Config):
     epsilon: float = 1e-12
     segments: int = 2  # kinds of text in one input, such as question and passage
     pooler: bool = False  # a last layer on the first position: one vector a text
-    std: float = 0.02  # of the initial weights, normal around 0
+    std: float = 0.05  # of the initial weights; the wider published ones have 0.02
 
     @classmethod
     def minilm(cls) -> "EncoderConfig":
@@ -71,6 +71,7 @@ class EncoderConfig(Config):
             num_heads=12,
             hidden=1536,
             pooler=True,
+            std=0.02,
         )
 
     @property
@@ -88,7 +89,7 @@ class DecoderConfig(Config):
 
     activation: str = "gelu_tanh"
     positions: str = "learned"  # or "sinusoidal", "rotary"
-    std: float = 0.02  # of the initial weights, normal around 0
+    std: float = 0.05  # of the initial weights; the wider published ones have 0.02
 
     @classmethod
     def gpt2(cls) -> "DecoderConfig":
@@ -100,6 +101,7 @@ class DecoderConfig(Config):
             num_layers=12,
             num_heads=12,
             hidden=3072,
+            std=0.02,
         )
 
     @property

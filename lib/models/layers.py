@@ -178,7 +178,13 @@ class FeedForward(nn.Module):
     """
 
     def __init__(
-        self, channels: int, hidden: int, activation: str = "gelu", seed=0, **factory
+        self,
+        channels: int,
+        hidden: int,
+        activation: str = "gelu",
+        seed: int | torch.Generator = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
@@ -186,10 +192,10 @@ class FeedForward(nn.Module):
                 f"There is no activation {activation!r} here; choose one of "
                 f"{', '.join(ACTIVATIONS)}."
             )
-        seed = mlp._generator(seed)
         self.activation = activation
-        self.up = Linear(channels, hidden, seed=seed, **factory)
-        self.down = Linear(hidden, channels, seed=seed, **factory)
+        drawn = {"seed": mlp._generator(seed), "device": device, "dtype": dtype}
+        self.up = Linear(channels, hidden, **drawn)
+        self.down = Linear(hidden, channels, **drawn)
 
     def extra_repr(self) -> str:
         return self.activation

@@ -123,7 +123,7 @@ class _Layer(nn.Module):
 
     def _fused(self, x, states, lengths) -> tuple[Tensor, ...]:
         """Output and states from `torch.rnn_tanh`, `torch.gru` or `torch.lstm`."""
-        weights = list(self.parameters())
+        weights = [w for cell in self.cells for w in cell.weights()]
         # biases, layers, dropout, training, both directions
         settings = (True, len(self.cells), 0.0, self.training, False)
         if lengths is None:

@@ -211,7 +211,11 @@ class Decoder(nn.Module):
         return self.dropout(x)
 
     def transform(
-        self, x: Tensor, mask: Tensor | None = None, cache=None, **options
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        **options,
     ) -> Tensor | Seen:
         """The blocks and the output, from what `embed` gives; else as in `forward`."""
         start = 0 if cache is None else len(cache)

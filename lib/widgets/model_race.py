@@ -8,6 +8,7 @@ come and can go back through all of it while the training runs on.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,9 @@ from lib.widgets.controls import Control
 from lib.widgets.racers import LABELS, RACERS, styles_for_page
 
 MAP = 33  # points of the map along each axis
-SHARE = 0.02  # of the time that redrawing the map may take from the training
-FRAME = 1 / 30  # seconds between two records at the speeds that a person can follow
+MAPS = 0.01  # of the time that maps may take from training at full speed
+RECORDS = 0.015  # of the time that records may take from it
+FRAME = 1 / 32  # seconds between two records at the speeds that a person can follow
 RATES = {
     "GradientDescent": 0.2, "SGD": 0.2, "Momentum": 0.05, "Nesterov": 0.05,
     "AdaGrad": 0.02, "RMSProp": 0.002, "Adam": 0.005, "AdamW": 0.005,
@@ -81,6 +83,7 @@ class ModelRace(LiveWidget):
         self._map: np.ndarray | None = None
         self._map_run = 0
         self._runs = 0
+        self._noted = 0  # the step of the newest records
         self._told: dict[str, Any] = {}
         self.simulation: Simulation | None = None
         super().__init__(**values)
@@ -130,6 +133,8 @@ class ModelRace(LiveWidget):
         """Stop after the step in hand; playing goes on from there."""
         self.stop()
         self._playing = False
+        if self.simulation is not None and self._noted < self.simulation.step:
+            self._record()
 
     def do_step(self) -> None:
         """One step for every racer."""
@@ -141,6 +146,7 @@ class ModelRace(LiveWidget):
         self.do_pause()
         if self.simulation.batch_size == self.values["batch_size"]:
             self._runs += 1
+            self._noted = 0
             self.simulation.begin(self._settings())  # no new pilot: at once
         else:
             self.simulation = self._fresh()
@@ -168,6 +174,7 @@ class ModelRace(LiveWidget):
 
     def _fresh(self) -> Simulation:
         self._runs += 1
+        self._noted = 0
         return Simulation(self._settings(), (64, self.hidden, 10),
                           self.values["batch_size"], self.seed,
                           self.values["device"])  # fmt: skip
@@ -176,42 +183,63 @@ class ModelRace(LiveWidget):
 
     def _take(self, steps: int) -> None:
         self.simulation.advance(steps)
+        self._record()
+
+    def _record(self) -> None:
         self.simulation.record()
+        self._noted = self.simulation.step
 
     def _training(self) -> Work:
         """Steps, records and now and then a new map, until the goal."""
-        maps = self._map_pieces()
-        while self.simulation.step < self.values["steps"] and self._playing:
-            began = time.perf_counter()
-            stride = int(self.values["speed"]) or FAST
-            try:
-                self._take(min(stride, self.values["steps"] - self.simulation.step))
-                next(maps)
-            except Exception:
-                self._playing = False  # the page then offers "play" again
-                raise
-            left = FRAME - (time.perf_counter() - began)
-            yield left if int(self.values["speed"]) and left > 0 else None
+        rounds = self._rounds()
+        try:
+            while self.simulation.step < self.values["steps"] and self._playing:
+                yield next(rounds)
+        except Exception:
+            self._playing = False  # the page then offers "play" again
+            raise
         self._playing = False
+        if self._noted < self.simulation.step:
+            self._record()
         yield from self._map_only()
 
+    def _rounds(self) -> Work:
+        """Round after round: at a person's speed on the beat, else as fast as it can.
+
+        At full speed watching pays for itself: each record and each piece of a map
+        waits until its share of the time allows it.
+        """
+        maps, records, pieces = self._map_pieces(), _Share(RECORDS), _Share(MAPS)
+        due = time.perf_counter()
+        while True:
+            left = self.values["steps"] - self.simulation.step
+            stride = int(self.values["speed"])
+            if stride:
+                self._take(min(stride, left))
+                next(maps)
+                now = time.perf_counter()
+                due = max(due + FRAME, now - FRAME)  # a late beat is made up for
+                yield due - now if due > now else None
+            else:
+                self.simulation.advance(min(FAST, left))
+                records.use(self._record)
+                pieces.use(maps.__next__)
+                yield None
+
     def _map_pieces(self) -> Work:
-        """An endless supply of small pieces of map making, within its share of time."""
+        """An endless supply of small pieces of map making, with rests between maps."""
         rest_until = 0.0
         while True:
-            spent = 0.0
-            work = self.simulation.surface_work(MAP, self._through())
-            while time.perf_counter() < rest_until:
+            began = time.perf_counter()
+            while began < rest_until:
                 yield
-            for part in _timed(work):
-                grid, seconds = part
-                spent += seconds
+                began = time.perf_counter()
+            for grid in self.simulation.surface_work(MAP, self._through()):
                 if grid is not None:
                     self._map = grid.numpy()
                     self._map_run += 1
                 yield
-            slow = int(self.values["speed"]) > 0  # then the training waits anyway
-            rest_until = time.perf_counter() + spent * (2 if slow else 1 / SHARE)
+            rest_until = 2 * time.perf_counter() - began
 
     def _map_only(self) -> Work:
         for grid in self.simulation.surface_work(MAP, self._through()):
@@ -252,7 +280,7 @@ class ModelRace(LiveWidget):
             "names": names,
             "bounds": list(sim.bounds),
             "share": round(sim.share, 3),
-            "step": sim.step,
+            "step": self._noted,
             "playing": self._playing,
             "leader": self.leader,
             "through": self._through(),
@@ -298,12 +326,15 @@ def _rows(records: list[Record]) -> np.ndarray:
     return np.array([r.row() for r in records], dtype=np.float32).reshape(-1, 7)
 
 
-def _timed(work):
-    """Each result of a generator with the seconds it took."""
-    while True:
+class _Share:
+    """Lets one kind of work take at most this share of the time that passes."""
+
+    def __init__(self, share: float) -> None:
+        self.share, self.spent, self.since = share, 0.0, time.perf_counter()
+
+    def use(self, work: Callable[[], object]) -> None:
+        """Do the work now if its share allows it, else do nothing."""
         began = time.perf_counter()
-        try:
-            result = next(work)
-        except StopIteration:
-            return
-        yield result, time.perf_counter() - began
+        if self.spent <= self.share * (began - self.since):
+            work()
+            self.spent += time.perf_counter() - began

@@ -6,6 +6,7 @@ page once, and the page plays, steps and scrubs through them without the kernel.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from lib.widgets.controls import Control
 from lib.widgets.racers import LABELS, RACERS, styles_for_page
 
 GRID = 97  # points of the surface along each axis
+WHOLE = 0.15  # seconds that a race may take before parts of it are shown
 CUT = 401  # points of the one-dimensional view
 SHOWN = ("GradientDescent", "Momentum", "Nesterov", "AdaGrad", "RMSProp", "Adam")
 
@@ -137,6 +139,12 @@ class DescentRace(LiveWidget):
         self.seed += 1
         self._begin()
 
+    def pump(self, now: bool = False) -> None:
+        """A short race goes out whole: its parts would only delay its end."""
+        soon = self._task is not None and time.monotonic() - self._began < WHOLE
+        if not soon:
+            super().pump(now)
+
     def run(self) -> Race:
         """The race, run to its end here and now. No page is needed."""
         self.finish()
@@ -202,16 +210,20 @@ class DescentRace(LiveWidget):
     def _fresh_race(self) -> Race:
         v = self.values
         self._run += 1
-        self.race = Race(
-            self.place,
-            {name: self._options(name) for name in v["optimizers"]},
-            v["start"],
-            steps=v["steps"],
-            noise=v["noise"],
-            seed=self.seed,
-            along_x=v["view"] == "cut",
+        self._began = time.monotonic()
+        earlier, self.race = (
+            self.race,
+            Race(
+                self.place,
+                {name: self._options(name) for name in v["optimizers"]},
+                v["start"],
+                steps=v["steps"],
+                noise=v["noise"],
+                seed=self.seed,
+                along_x=v["view"] == "cut",
+            ),
         )
-        return self.race
+        return self.race if earlier is None else self.race.keep(earlier)
 
     def _begin(self) -> None:
         self.start(self._fresh_race().work())

@@ -1,5 +1,6 @@
 """Attention against torch.nn, transformers and worked examples; masks; positions."""
 
+import copy
 import math
 
 import pytest
@@ -105,6 +106,25 @@ def test_the_causal_argument_counts_from_the_last_key():
     close(explicit[:, -1], attention(q[:, -1:], k, v)[0][:, 0], 1e-6)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("T", [1, 2, 5])
+def test_the_causal_argument_and_a_mask_both_hold(T):
+    model, cache = MultiHeadAttention(8, 2), Cache()
+    x, real = data(2, 5, 8), padding_mask(torch.tensor([5, 3]), 5)
+    expected = model(x, mask=causal_mask(5) & real)[:, -T:]
+    if T < 5:
+        model(x[:, :-T], mask=real[..., :-T], causal=True, cache=cache)
+    for explicit in (True, False):
+        seen = model(
+            x[:, -T:],
+            mask=real,
+            causal=True,
+            cache=copy.deepcopy(cache),
+            return_intermediates=explicit,
+        )
+        close(seen["output"] if explicit else seen, expected, 1e-6)
+
+
 def test_masks_are_what_they_say():
     assert causal_mask(3).tolist() == [
         [True, False, False],
@@ -118,9 +138,11 @@ def test_masks_are_what_they_say():
 
 def test_weights_of_a_row_without_keys_are_zero_and_nan_stays_visible():
     scores = torch.tensor([[0.0, 0.0], [-math.inf, -math.inf], [math.nan, 1.0]])
-    weights = attention_weights(scores)
+    weights = attention_weights(scores.requires_grad_())
     assert weights[:2].tolist() == [[0.5, 0.5], [0.0, 0.0]]
     assert weights[2].isnan().all()
+    weights[:2, 0].sum().backward()
+    assert scores.grad[:2].tolist() == [[0.25, -0.25], [0.0, 0.0]]
 
 
 def torch_attention(ours: MultiHeadAttention) -> nn.MultiheadAttention:

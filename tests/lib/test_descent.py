@@ -264,3 +264,52 @@ def test_best_rate_of_an_unknown_optimizer_is_a_value_error():
 @pytest.mark.slow
 def test_the_table_of_best_rates_is_what_a_search_finds():
     assert find_best_rates() == BEST_RATES
+
+
+def test_a_race_keeps_the_paths_that_would_come_out_the_same(monkeypatch):
+    place = SURFACES["ravine"]
+    terms = {"start": place.start, "steps": 40, "noise": 0.3, "seed": 2}
+    first = {"Adam": {"learning_rate": 0.1}, "SGD": {"learning_rate": 1.0}}
+    second = {"SGD": {"learning_rate": 1.0}, "Adam": {"learning_rate": 0.2}}
+    earlier = Race(place, first, **terms).run()
+    assert "SGD" in earlier.diverged_at
+    expected = Race(place, second, **terms).run()
+    stepped = []
+    advance = Race._advance
+    monkeypatch.setattr(
+        Race,
+        "_advance",
+        lambda race, row, racer, step: (
+            stepped.append(racer.name),
+            advance(race, row, racer, step),
+        ),
+    )
+    again = Race(place, second, **terms).keep(earlier).run()
+    assert set(stepped) == {"Adam"}
+    np.testing.assert_array_equal(again.paths, expected.paths)
+    np.testing.assert_array_equal(again.losses, expected.losses)
+    assert again.diverged_at == expected.diverged_at
+    for name in second:
+        assert again.final(name) == expected.final(name)
+
+
+@pytest.mark.parametrize(
+    "other", [{"start": (1.0, 1.0)}, {"steps": 30}, {"noise": 0.1}, {"seed": 3}]
+)
+def test_a_race_on_other_terms_keeps_nothing(other):
+    place = SURFACES["ravine"]
+    terms = {"start": place.start, "steps": 20, "noise": 0.3, "seed": 2}
+    settings = {"Adam": {"learning_rate": 0.1}}
+    earlier = Race(place, settings, **terms).run()
+    kept = Race(place, settings, **{**terms, **other}).keep(earlier).run()
+    fresh = Race(place, settings, **{**terms, **other}).run()
+    np.testing.assert_array_equal(kept.paths, fresh.paths)
+
+
+def test_a_race_that_was_left_early_is_not_kept():
+    place, settings = SURFACES["ravine"], {"Adam": {"learning_rate": 0.1}}
+    earlier = Race(place, settings, place.start, steps=40)
+    next(earlier.work())
+    whole = Race(place, settings, place.start, steps=40).run()
+    kept = Race(place, settings, place.start, steps=40).keep(earlier).run()
+    np.testing.assert_array_equal(kept.paths, whole.paths)

@@ -306,7 +306,22 @@ def test_more_padding_changes_nothing():
     model = RecurrentClassifier(10, seed=1)
     short, long = TEXTS[2:3, :1], TEXTS[2:3]
     torch.testing.assert_close(model(short), model(long))
-    assert model(torch.zeros(1, 4, dtype=torch.int64)).isfinite().all()
+    nothing = torch.zeros(1, 4, dtype=torch.int64)
+    assert model.lengths(nothing).tolist() == [1]
+    torch.testing.assert_close(model(nothing), model(nothing[:, :1]))
+
+
+def test_the_padding_token_is_the_one_that_was_named():
+    model = RecurrentClassifier(10, padding=7, seed=1)
+    assert model.lengths(TEXTS).tolist() == [5, 4, 5, 5]
+
+
+def test_embedding_starts_as_torchs():
+    model = RecurrentClassifier(40, embedding=8, seed=3)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        theirs = nn.Embedding(40, 8)
+    torch.testing.assert_close(model.embedding.weight, theirs.weight)
 
 
 def test_classifier_shows_gates_and_what_it_classifies():

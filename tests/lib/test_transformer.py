@@ -258,6 +258,13 @@ def test_decoder_sees_no_later_token_but_every_earlier_one(positions):
     assert changed.tolist() == [False, False, False, True, True, True]
 
 
+def test_without_segments_every_token_belongs_to_the_first():
+    model = scramble(Encoder(EncoderConfig(**SMALL)))
+    zeros, ones = torch.zeros_like(text()), torch.ones_like(text())
+    assert torch.equal(model(text()), model(text(), segments=zeros))
+    assert not torch.equal(model(text()), model(text(), segments=ones))
+
+
 def test_padding_changes_nothing_for_the_real_tokens():
     model = scramble(Encoder(EncoderConfig(**SMALL)))
     tokens = text(2, 6)
@@ -320,7 +327,7 @@ def test_seed_decides_the_weights_and_the_global_generator_is_left_alone(build):
 
 
 def test_initial_weights_have_the_size_that_the_config_says():
-    config = DecoderConfig(vocab_size=500, channels=64, num_layers=8)
+    config = DecoderConfig(vocab_size=500, channels=64, num_layers=8, std=0.02)
     model = Decoder(config)
     block = model.stack.blocks[0]
     assert model.token.weight.std().item() == pytest.approx(0.02, rel=0.05)

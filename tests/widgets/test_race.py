@@ -17,6 +17,8 @@ from lib.descent import Race, best_rate
 from lib.device import memory_in_use
 from lib.optimizers import OPTIMIZERS
 from lib.surfaces import SURFACES
+from lib.widgets import base
+from lib.widgets import race as race_module
 from lib.widgets.race import CUT, GRID, DescentRace
 from tests.widgets.conftest import FakePage, refused_values, values_over_range
 from tests.widgets.test_base import until
@@ -339,12 +341,15 @@ def test_set_then_run_needs_no_page():
     assert widget.run() is widget.race
 
 
-def test_a_running_race_reaches_the_page_once_and_whole():
+def test_a_running_race_reaches_the_page_once_and_whole(monkeypatch):
+    monkeypatch.setattr(race_module, "WHOLE", 0.0)  # parts at once, however fast it is
+    monkeypatch.setattr(base, "INTERVAL", 0.0)
+
     async def play():
         widget = DescentRace("bowl", steps=500, optimizers=EVERY)
         page = FakePage(widget).hello()
         await asyncio.sleep(0)
-        page.set("momentum", 0.5)
+        page.set("learning_rate", 0.02)
         await until(lambda: widget.race.done == 500 and not widget.working)
         await until(lambda: Picture(page, False).done == 500)
         assert_page_shows(page, widget.race)
@@ -358,7 +363,7 @@ def test_a_page_that_closes_too_soon_leaves_a_race_for_the_next_one():
     async def play():
         widget = DescentRace("bowl", steps=500, optimizers=EVERY)
         page = FakePage(widget).hello()
-        page.set("momentum", 0.5)
+        page.set("learning_rate", 0.02)
         await until(lambda: 0 < widget.race.done < 500)
         page.acknowledge = False  # a page that is gone answers nothing
         page.tell(kind="bye")
