@@ -128,9 +128,10 @@ class Checkpoints:
             path.unlink()
         kept = {path.stem for path in paths[-self.keep :]}
         for path in self.folder.glob("step_*"):
-            tensors = path.suffix == ".safetensors" and OURS.fullmatch(path.name)
-            if tensors and not self._is_named(path, kept):
-                path.unlink()
+            if not OURS.fullmatch(path.name) or path.suffix == ".json":
+                continue
+            if path.suffix == ".part" or not self._is_named(path, kept):
+                path.unlink()  # of a process that was killed, or of a removed one
 
     def _is_named(self, tensors: Path, kept: set[str]) -> bool:
         """Whether a kept checkpoint has these tensors."""
@@ -204,6 +205,9 @@ def _write(path: Path, data: bytes) -> None:
 def _encode(tree: Tree, name: str, tensors: dict[str, Tensor]) -> Any:
     """The tree for JSON. Tensors go to `tensors`; what JSON lacks gets a $ key."""
     if isinstance(tree, Tensor):
+        name = name or "tensor"
+        while name in tensors:  # {"a.b": x} and {"a": {"b": x}} give the same name
+            name += "_"
         # A copy: parameters are views of one vector, and tied weights are the same.
         tensors[name] = tree.detach().cpu().clone().contiguous()
         return {"$tensor": name}
@@ -230,7 +234,9 @@ def _encode(tree: Tree, name: str, tensors: dict[str, Tensor]) -> Any:
 
 def _is_key(key: Any) -> bool:
     if type(key) not in (str, int):
-        raise TypeError(f"{key!r} is a key; a checkpoint takes texts and whole numbers.")
+        raise TypeError(
+            f"{key!r} is a key; a checkpoint takes texts and whole numbers."
+        )
     return True
 
 

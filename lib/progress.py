@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -64,10 +64,11 @@ class History:
         self._waiting.append(step.loss)
         if len(self._waiting) >= READ_EVERY:
             _ = self.loss
-        if step.validation is not None:
-            row = {"step": step.step, "epoch": step.epoch, **step.validation}
-            for name, value in row.items():
-                self.validation.setdefault(name, []).append(value)
+
+    def add_validation(self, step: int, epoch: int, values: dict[str, float]) -> None:
+        """Take down what `lib.training.evaluate` said after a step."""
+        for name, value in {"step": step, "epoch": epoch, **values}.items():
+            self.validation.setdefault(name, []).append(value)
 
     def __len__(self) -> int:
         """Steps."""
@@ -184,7 +185,7 @@ class Progress:
         return ", ".join([*words, f"loss {step.loss.item():.4g}"])
 
 
-def default_stream(environment: Sequence[str] | dict[str, str] = os.environ):
+def default_stream(environment: Mapping[str, str] = os.environ) -> TextIO | None:
     """Where a bar is seen and does no harm; None where there is no such place."""
     if any(name in environment for name in COMPARED):
         return None

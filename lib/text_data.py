@@ -159,7 +159,7 @@ class TextSet:
 
 
 def reviews() -> TextSet:
-    """2,230 short reviews of sixteen kinds of things, half praise and half complaint.
+    """Short reviews of sixteen kinds of things, half praise and half complaint.
 
     Training and test reviews share no sentence and no frame, so a model must have
     learned what the words say; `data/README.md` says how that was done.
@@ -175,7 +175,7 @@ def reviews() -> TextSet:
 
 
 def tagged() -> TextSet:
-    """505 sentences with a part of speech and an entity tag for each word.
+    """Sentences with a part of speech and an entity tag for each word.
 
     The tags are the universal parts of speech (Petrov, Das, McDonald, 2012) in the
     second version of Universal Dependencies; entities are people, places,
@@ -194,7 +194,7 @@ def tagged() -> TextSet:
 
 
 def questions() -> TextSet:
-    """236 questions about 64 short passages; each answer stands in its passage."""
+    """Questions about short passages; each answer stands in its passage."""
     rows = tuple(Question(**row) for row in read_rows("questions.jsonl"))
     passages = len({row.passage for row in rows})
     return TextSet(
@@ -207,7 +207,7 @@ def questions() -> TextSet:
 
 
 def pairs() -> TextSet:
-    """799 sentences in English and Chinese, from greetings to subordinate clauses."""
+    """Sentences in English and Chinese, from greetings to subordinate clauses."""
     rows = tuple(Pair(**row) for row in read_rows("pairs.jsonl"))
     return TextSet(
         "pairs", rows, (), f"{len(rows)} sentences in English and simplified Chinese."
@@ -215,7 +215,7 @@ def pairs() -> TextSet:
 
 
 def summaries() -> TextSet:
-    """82 short articles of an invented local newspaper, each with a summary."""
+    """Short articles of an invented local newspaper, each with a summary."""
     rows = tuple(Article(**row) for row in read_rows("summaries.jsonl"))
     return TextSet(
         "summaries", rows, (), f"{len(rows)} short articles with a summary each."

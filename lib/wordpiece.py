@@ -247,7 +247,8 @@ class WordPiece:
                 f"token {wrong[0]} is out of range; this tokenizer has {len(self)} "
                 f"tokens, 0 to {len(self) - 1}. Was another one used?"
             )
-        hidden = set() if show_special else set(self.special.values())
+        hidden = set(self.special.values()) - {self.special[UNKNOWN]}
+        hidden = set() if show_special else hidden
         text = " ".join(self.vocabulary[i] for i in ids if i not in hidden)
         return text.replace(" ##", "")
 

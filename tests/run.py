@@ -33,9 +33,10 @@ PYTEST = [PYTHON, "-m", "pytest", "-q"]
 RUFF = [PYTHON, "-m", "ruff"]
 
 
-def parallel() -> list[str]:
-    """pytest's option to use the cores, at most four of them."""
-    return ["--numprocesses", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
+def parallel(most: int = 4) -> list[str]:
+    """pytest's option to use the cores, at most so many of them."""
+    workers = str(min(most, os.cpu_count() or 1))
+    return ["--numprocesses", workers, "--dist", "loadfile"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,10 @@ STEPS: dict[str, Step] = {
         [[*RUFF, "check", "."], [*RUFF, "format", "--check", "."]],
     ),
     "lib": Step("the library", [[*PYTEST, "tests/lib", *parallel()]]),
-    "widgets": Step("the widgets, without a browser", [[*PYTEST, "tests/widgets"]]),
+    "widgets": Step(
+        "the widgets, without a browser",
+        [[*PYTEST, "tests/widgets", *parallel(2)]],
+    ),
     "lessons": Step(
         "the lessons: hygiene, every output compared, budgets",
         [
@@ -65,7 +69,7 @@ STEPS: dict[str, Step] = {
         "the lessons and widgets in JupyterLab in Chromium",
         [
             [PYTHON, "tests/browser/chromium.py"],
-            [*PYTEST, "tests/browser"],
+            [*PYTEST, "tests/browser", *parallel(2)],
         ],
     ),
     "binder": Step(

@@ -21,9 +21,9 @@ from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-COMPOSED = {"train": 1500, "test": 300}
-WRITTEN_TEST = 0.2  # the share of the written reviews that goes to the test part
-USES = 4  # how often one clause may be used, each time with other neighbours
+COMPOSED = {"train": 2400, "test": 334}
+WRITTEN_TEST = 0.15  # the share of the written reviews that goes to the test part
+USES = 6  # how often one clause may be used, each time with other neighbours
 
 # {P} {Q} {R} clauses of the side that wins, {N} of the other, {X} what went before,
 # {V} a verdict of the side that wins, {T} what the thing is called.

@@ -122,6 +122,7 @@ class LiveWidget(anywidget.AnyWidget):
                 self.values[name] = value
                 self.changed(name)
         self._note_change()
+        self.pump(now=True)
 
     def _checked(self, values: dict[str, Any]) -> dict[str, Any]:
         known = {control.name: control for control in self.CONTROLS}

@@ -39,7 +39,7 @@ class LineFit(LiveWidget):
                 help="How much the line climbs for one unit of x"),
         Control("b", "Intercept b", "range", 0.0, -1.0, 1.0, 0.01,
                 help="The height of the line at x = 0"),
-        Control("learning_rate", "Learning rate", "log", 0.05, 1e-3, 3.0, 0.02,
+        Control("learning_rate", "Learning rate", "log", 0.05, 1e-3, 10.0, 0.02,
                 help="The part of the gradient that one step goes"),
         Control("steps", "Steps", "range", 60, 10, 300, 10),
     )  # fmt: skip

@@ -28,7 +28,12 @@ SCREENSHOTS = ROOT / "artifacts" / "screenshots"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 
 # Console errors that are JupyterLab's own, each with the reason why it is harmless.
-IGNORED_ERRORS: tuple[tuple[str, str], ...] = ()
+IGNORED_ERRORS: tuple[tuple[str, str], ...] = (
+    (
+        r"^Could not restore the debugger state: Canceled future for debug_request",
+        "JupyterLab's debugger asks a kernel that is just being restarted",
+    ),
+)
 
 CELL = ".jp-Notebook .jp-Cell"
 WIDGET = ".jp-OutputArea-output.lm-Panel > .lm-Widget"  # what a widget view draws in

@@ -93,7 +93,7 @@ def test_top_k_keeps_k_of_equal_tokens():
 
 def test_a_tiny_temperature_and_half_precision_do_not_overflow():
     logits = torch.tensor([[300.0, 200.0, -math.inf]])
-    assert next_probabilities(logits, temperature=1e-6).tolist() == [[1, 0, 0]]
+    assert next_probabilities(logits, temperature=1e-37).tolist() == [[1, 0, 0]]
     half = torch.linspace(0, 1, 60_000, dtype=torch.bfloat16)[None]
     p = next_probabilities(half, top_p=0.9)
     assert p.dtype == torch.float32
@@ -249,6 +249,32 @@ def test_beam_search_ends_when_no_text_can_become_better(V, stop):
     scores = [beam.score for beam in found]
     assert scores == sorted(scores, reverse=True)
     assert found[0].score == pytest.approx(wide[0].score, abs=1e-4)
+
+
+class Fixed(nn.Module):
+    """The same probabilities whatever came before: a text is scored by hand."""
+
+    context = 100
+
+    def __init__(self, probabilities: list[float]) -> None:
+        super().__init__()
+        self.logits = torch.tensor(probabilities).log()
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.logits.expand(*tokens.shape, -1)
+
+
+@pytest.mark.parametrize(("alpha", "length"), [(0.0, 1), (2.0, 10)])
+def test_the_length_penalty_lets_a_long_text_win(alpha, length):
+    # Without it, stopping at once has the best score, log 0.4. With it that is still
+    # ahead after five tokens, and the text that never stops overtakes it later.
+    start = torch.zeros(1, 1, dtype=torch.int64)
+    (best,) = beam_search(
+        Fixed([0.6, 0.4]), start, 10, 1, stop=1, length_penalty=alpha, use_cache=False
+    )
+    expected = math.log(0.4) if length == 1 else 10 * math.log(0.6) / (15 / 6) ** 2
+    assert len(best.tokens) == 1 + length
+    assert best.score == pytest.approx(expected, abs=1e-5)
 
 
 def test_one_beam_is_greedy_and_more_beams_find_no_worse():

@@ -130,6 +130,13 @@ def test_wilson_interval_equals_scipys(k, n, confidence):
     assert 0 <= ours.low < ours.high <= 1
 
 
+def test_wilson_interval_never_leaves_0_to_1_by_rounding():
+    for confidence in (0.5, 0.9, 0.99):
+        for n in range(1, 80):
+            assert metrics.wilson_interval(0, n, confidence).low >= 0
+            assert metrics.wilson_interval(n, n, confidence).high <= 1
+
+
 def test_bootstrap_interval_agrees_with_scipys():
     from scipy.stats import bootstrap
 

@@ -171,6 +171,12 @@ def test_encoding_applies_the_merges_in_the_order_they_were_learned(byte_pairs):
         assert byte_pairs.encode(text) == expected
 
 
+def test_the_merge_learned_first_goes_first_not_the_leftmost():
+    tokenizer = BytePairTokenizer([(98, 99), (97, 98)], special=())  # bc, then ab
+    assert tokenizer.encode("abc") == [97, 256]
+    assert tokenizer.encode("abcab") == [97, 256, 257]
+
+
 def test_encoding_equals_the_tokenizers_library(byte_pairs):
     library = pytest.importorskip("tokenizers")
     letters = [chr(0x4E00 + i) for i in range(256)]  # its tokens are no bytes

@@ -160,6 +160,7 @@ def test_a_batch_is_filled_up_as_the_library_fills_it(ours, theirs):
 def test_decoding_joins_the_pieces(ours):
     text = "Unaffable, naïve people run!"
     assert ours.decode(ours.encode(text)) == "unaffable , naive people run !"
+    assert ours.decode(ours.encode("a \ud83d b")) == "a [UNK] b"
     assert ours.decode(torch.tensor([101, 2175, 102]), show_special=True) == (
         "[CLS] go [SEP]"
     )

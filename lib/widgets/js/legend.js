@@ -1,6 +1,6 @@
 // The legend of a race, for all widgets in which optimizers run side by side.
 import { element } from "./core.js";
-import { mark, polyline } from "./plot.js";
+import { swatch } from "./plot.js";
 
 // The legend is also the table of values: one toggle a racer, its rate and its loss.
 export class Legend {
@@ -18,28 +18,27 @@ export class Legend {
   build(racers) {
     if (this.rows.size) return;
     for (const { name, label, style } of racers) {
-      const swatch = element("canvas", { class: "lm-swatch" });
+      const canvas = element("canvas", { class: "lm-swatch" });
       const chip = element("button", { type: "button", class: "lm-chip",
         "aria-pressed": "false", "data-racer": name,
         title: `Let ${label} race, or not`, onclick: () => this.toggle(name) },
-      swatch, label);
+      canvas, label);
       const rate = element("td", { class: "lm-number" });
       const loss = element("td", { class: "lm-number" });
       this.body.append(element("tr", {}, element("th", { scope: "row" }, chip), rate,
         loss));
-      this.rows.set(name, { label, swatch, chip, rate, loss, style });
+      this.rows.set(name, { label, canvas, chip, rate, loss, style });
     }
   }
 
   paint(theme) {
-    for (const { swatch, style } of this.rows.values()) {
+    for (const { canvas, style } of this.rows.values()) {
       const ratio = window.devicePixelRatio || 1;
-      swatch.width = 30 * ratio;
-      swatch.height = 14 * ratio;
-      const pen = swatch.getContext("2d");
+      canvas.width = 30 * ratio;
+      canvas.height = 14 * ratio;
+      const pen = canvas.getContext("2d");
       pen.scale(ratio, ratio);
-      polyline(pen, style, theme, 2, (k) => [k * 30, 7]);
-      mark(pen, style, theme, 15, 7, 4.2);
+      swatch(pen, style, theme, 0, 7);
     }
   }
 

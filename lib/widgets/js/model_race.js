@@ -199,6 +199,12 @@ class ModelRaceView extends View {
     for (const node of [playButton, stepButton, resetButton]) node.disabled = true;
   }
 
+  // What the legend of a saved picture tells.
+  pictured() {
+    return [...this.legend.rows].filter(([name]) =>
+      this.values.optimizers.includes(name)).map(([, row]) => row);
+  }
+
   // ---- drawing ---------------------------------------------------------------------
 
   get newest() {

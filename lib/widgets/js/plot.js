@@ -306,6 +306,12 @@ export function mark(pen, style, theme, x, y, radius = 5) {
   pen.stroke();
 }
 
+// Line and mark of one racer, 30 pixels wide, as legends show them.
+export function swatch(pen, style, theme, x, y) {
+  polyline(pen, style, theme, 2, (k) => [x + 30 * k, y]);
+  mark(pen, style, theme, x + 15, y, 4.2);
+}
+
 export function cross(pen, colour, theme, x, y, radius = 6) {
   for (const [width, paint] of [[5, theme.back], [2.4, colour]]) {
     pen.beginPath();

@@ -280,6 +280,12 @@ class RaceView extends View {
     return this.run ? this.run.alongX : this.values.view === "cut";
   }
 
+  // What the legend of a saved picture tells.
+  pictured() {
+    return [...this.legend.rows].filter(([name]) =>
+      this.values.optimizers.includes(name)).map(([, row]) => row);
+  }
+
   // ---- drawing -------------------------------------------------------------------
 
   draw(now) {

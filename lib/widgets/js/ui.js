@@ -1,6 +1,7 @@
 // Native, labelled controls built from the kernel's declarations (lib/widgets/controls.py),
 // the transport bar, and the view that all widgets extend.
 import { element, readTheme } from "./core.js";
+import { swatch } from "./plot.js";
 
 let counter = 0;
 export function uniqueId(word) {
@@ -190,10 +191,13 @@ export class View {
 
   // Save what the canvases show, side by side, as one PNG.
   save(name, ...canvases) {
-    const gap = 16 * window.devicePixelRatio;
+    const ratio = window.devicePixelRatio || 1;
+    const gap = 16 * ratio;
+    const names = this.pictured?.() || []; // [{label, style}] to explain the lines
     const all = element("canvas");
     all.width = canvases.reduce((sum, c) => sum + c.width + gap, gap);
-    all.height = Math.max(...canvases.map((c) => c.height)) + 2 * gap;
+    const foot = Math.max(...canvases.map((c) => c.height)) + gap;
+    all.height = foot + gap + (names.length ? 1.5 * gap : 0);
     const pen = all.getContext("2d");
     pen.fillStyle = this.theme.back;
     pen.fillRect(0, 0, all.width, all.height);
@@ -202,12 +206,27 @@ export class View {
       pen.drawImage(canvas, left, gap);
       left += canvas.width + gap;
     }
+    this.explain(pen, names, gap, foot / ratio + 8, ratio);
     all.toBlob((blob) => {
       const url = URL.createObjectURL(blob);
       element("a", { href: url, download: `${name}.png` }).click();
       setTimeout(() => URL.revokeObjectURL(url), 10000);
     });
     this.status(`Saved ${name}.png`);
+  }
+
+  // One row under the saved pictures: line, mark and name of each racer.
+  explain(pen, names, gap, top, ratio) {
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    pen.font = this.theme.font;
+    pen.textBaseline = "middle";
+    let left = gap / ratio;
+    for (const { label, style } of names) {
+      swatch(pen, style, this.theme, left, top + 8);
+      pen.fillStyle = this.theme.ink;
+      pen.fillText(label, left + 36, top + 8);
+      left += 52 + pen.measureText(label).width;
+    }
   }
 
   destroy() {}
