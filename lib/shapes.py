@@ -122,7 +122,7 @@ def _draw(label: int, size: int, generator: torch.Generator) -> torch.Tensor:
     along = torch.arange(size)
     dx, dy = along[None, :] - cx, along[:, None] - cy  # (1, size), (size, 1)
     if label == 0:
-        return dx**2 + dy**2 <= r**2
+        return dx**2 + dy**2 <= r**2 + r  # about (r + 1/2)²: round, not pointed
     if label == 1:
         return (dx.abs() <= r) & (dy.abs() <= r)
     return (dy.abs() <= r) & (2 * dx.abs() <= dy + r)  # from the tip down

@@ -18,7 +18,13 @@ import pytest
 from tests.run import STEPS
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = ("Makefile", "requirements.txt", "requirements-test.txt", "pyproject.toml")
+FILES = (
+    "Makefile",
+    "requirements.txt",
+    "requirements-test.txt",
+    "requirements-pretrained.txt",
+    "pyproject.toml",
+)
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
 

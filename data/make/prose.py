@@ -64,7 +64,12 @@ def sentences(docstring: str) -> Iterator[str]:
         indented = sum(line.startswith("  ") for line in lines)
         text = " ".join(block.replace("`", "").split())
         letters = sum(c.isalpha() or c in " ,.'-" for c in text) / max(1, len(text))
-        if not indented and letters > 0.93 and text.endswith((".", "?", ":")):
+        if (
+            not indented
+            and "{" not in text
+            and letters > 0.93
+            and text.endswith((".", "?", ":"))
+        ):
             yield text
 
 

@@ -158,6 +158,19 @@ def test_vectors_keep_the_order_of_texts_whatever_the_batch(ours):
     close(together[2], ours.embed([texts[2]])[0])
 
 
+def test_texts_are_computed_beside_texts_of_like_length(ours, monkeypatch):
+    shapes, forward = [], ours.forward
+
+    def watch(tokens, mask):
+        shapes.append(tuple(tokens.shape))
+        assert mask.sum(1).min() >= 0.8 * tokens.shape[1]
+        return forward(tokens, mask)
+
+    monkeypatch.setattr(ours, "forward", watch)
+    ours.embed(["a " * n for n in (40, 3, 8, 3, 41, 3, 9)], batch_size=2)
+    assert shapes == [(2, 5), (1, 5), (2, 11), (2, 43)]
+
+
 def test_texts_alike_in_meaning_are_near(ours):
     music, also_music, market = ours.embed(TEXTS[:3])
     assert music @ also_music > 0.5 > music @ market + 0.3
