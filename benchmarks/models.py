@@ -9,8 +9,8 @@ In every row both networks have the same weights, which is checked: they give th
 output. A training step is forward, loss, backward and one step of the same optimizer,
 `lib.optimizers.Adam`, so only the model differs. Inference is forward in evaluation
 mode without gradients. Rounds are interleaved, in changing order; the ratio is the
-median of the ratios of the rounds, ours / theirs, so below 1 is faster. Random weights
-are used throughout: they take the same time as trained ones.
+median of the ratios of the rounds, ours / theirs, so below 1 is faster. Weights
+are random, which takes the same time as trained ones, but for the family `pretrained`.
 
 Bars: the training step of the Transformers at most 1.0 times the one of torch.nn, and
 the encoder of the size of all-MiniLM-L6-v2 in inference at most 1.0 times
@@ -271,7 +271,8 @@ def pretrained_rows() -> Iterator[Row]:
     """all-MiniLM-L6-v2 itself, sentences to vectors, against `transformers`.
 
     Both get the same batches, with padding. The last rows begin with the text: there
-    theirs has a compiled tokenizer and ours is Python with a memory of words.
+    theirs has a compiled tokenizer and ours is Python with a memory of words, and ours
+    puts texts of like length together.
     """
     from safetensors.torch import load_file
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast

@@ -24,7 +24,10 @@ def logits(N=60, V=4, seed=1) -> tuple[torch.Tensor, torch.Tensor]:
     return z + 1.5 * torch.nn.functional.one_hot(y, V), y
 
 
-@pytest.mark.parametrize("form", [list, np.array, torch.tensor], ids=str)
+FORMS = {"list": list, "array": np.array, "tensor": torch.tensor}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_lists_arrays_and_tensors_give_the_same_numbers(form):
     assert metrics.accuracy(form(P), form(Y)) == 6 / 8
     assert metrics.precision(form(P), form(Y)) == pytest.approx((1 + 2 / 3 + 2 / 3) / 3)
