@@ -1,6 +1,19 @@
 """The library behind every lesson: models, optimizers, training, pictures, widgets.
 
-Read it in this order: `surfaces`, `optimizers`, `training`, `models`, `widgets`.
+Where to read, by question:
+
+    how a model learns         surfaces, optimizers (flat and groups lie under it),
+                               schedules, losses, regularizers, training
+    what a model is            models.mlp, models.cnn, models.recurrent,
+                               models.attention, models.transformer, models.generation
+    where the numbers go       models.autograd, device, checkpoints
+    what it learns from        datasets, tokenizers, augment
+    whether it has learnt      metrics, claims, intervals
+    why it answers so          explain, occlusion, randomise
+    what others have trained   pretrained, wordpiece, weights
+    what you see               plots, descent, model_race, loss_plane, widgets
+    what you do                exercises
+
 Arrows go one way: chapters import widgets, widgets import training and models, and
 all of those import torch. A model knows nothing of widgets or plots.
 

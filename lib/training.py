@@ -89,7 +89,8 @@ def train(
         validation: (x, y) that are not trained on, or batches of them. `Step` then has
             what `evaluate` says of them.
         validate_every: steps between two validations; None takes the end of each epoch.
-            After the last step there is one in any case.
+            There is one after the last step too, and a checkpoint, unless `epochs` are
+            asked for and the batches do not say how many they are (len).
         metrics: metrics[name](predictions, targets), as in `evaluate`.
         stopping: has update(value) or update(value, model), which is True when it is
             time to stop: `lib.regularizers.EarlyStopping`. Asked after each validation.

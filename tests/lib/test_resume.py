@@ -132,8 +132,36 @@ def test_generator_that_draws_between_batches_is_where_it_was(data, tmp_path):
     assert torch.equal(whole, resumed)
 
 
-def test_accumulation_and_clipping_resume(data, tmp_path):
-    options = {"accumulate": 4, "clip_norm": 0.3, "steps": 7}
+def test_generator_that_others_draw_from_is_where_it_was(data, tmp_path):
+    def run(seed, halt=None, **options):
+        model, batches = Net(seed), minibatches(*data, BATCH, seed=seed)
+        optimizer = Adam(model.parameters())
+
+        def noisy_loss(predictions, targets):
+            noise = torch.randn(targets.shape, generator=batches.generator)
+            return mse_loss(predictions, targets + noise)
+
+        for step in train(model, noisy_loss, batches, optimizer, steps=15, **options):
+            if step.step == halt:
+                break
+        return optimizer.theta
+
+    whole = run(0)
+    run(0, halt=9, checkpoints=Checkpoints(tmp_path, every=3))
+    resumed = run(5, checkpoints=Checkpoints(tmp_path), resume=True)
+    assert torch.equal(whole, resumed)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"accumulate": 4, "clip_norm": 0.3},
+        {"precision": "bfloat16"},
+        {"precision": "float16"},
+    ],
+)
+def test_steps_that_are_not_plain_resume(data, tmp_path, options):
+    options = {"steps": 7, **options}
     *_, optimizer, run = start(data, **options)
     list(run)
     _, _, run = start(data, **options, checkpoints=Checkpoints(tmp_path, every=3))

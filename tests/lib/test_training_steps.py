@@ -163,6 +163,19 @@ def test_float16_keeps_a_gradient_that_is_too_small_for_it(data):
     torch.testing.assert_close(*moved, rtol=0.05, atol=0.01)
 
 
+def test_float16_clips_the_gradient_without_the_factor(data):
+    def loss(predictions, targets):
+        return mse_loss(predictions.float(), targets) / 100
+
+    norms = []
+    for precision in (None, "float16"):
+        model = make_model()
+        options = {"precision": precision, "clip_norm": 0.01}
+        (step,) = train(model, loss, [data], sgd(model), steps=1, **options)
+        norms.append(step.gradient_norm)
+    torch.testing.assert_close(*norms, rtol=0.01, atol=0.0)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
 def test_gpu_trains_in_mixed_precision(data, precision):
