@@ -21,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-COMPOSED = {"train": 2400, "test": 334}
+COMPOSED = {"train": 1900, "test": 334}
 WRITTEN_TEST = 0.15  # the share of the written reviews that goes to the test part
 USES = 6  # how often one clause may be used, each time with other neighbours
 
@@ -30,19 +30,28 @@ USES = 6  # how often one clause may be used, each time with other neighbours
 FRAMES = {
     "train": [
         "{P}, and {Q}.",
-        "{P}. {Q}.",
+        "{Q}, and {P}.",
         "{X}. {P}, and {Q}.",
         "{X}. {Q}, and {P}.",
         "{P}. {Q}. {V}",
         "{Q}. {P}. {V}",
         "{P}, {Q}, and {R}.",
-        "{P}. {V}",
-        "{X}. {P}. {V}",
         "{V} {P}, {Q}, and {R}.",
         "{V} {X}. {Q}, and {P}.",
         "As for {T}, {P}. {Q}.",
         "{P}. {X}. {Q}. {V}",
-        "So much for {T}: {P}, and {Q}.",
+        "About {T}: {P}, and {Q}.",
+        "{X}. {P}, and what is more, {Q}.",
+        "Let me be brief: {P}, and {Q}.",
+        "First of all, {P}. Then {Q}. {V}",
+        "If you ask me, {P}, and {Q}.",
+        "{P}; I also noticed that {Q}. {V}",
+        "Three weeks later I still say that {P}. {Q}.",
+        "{Q}. As if that were not enough, {P}.",
+        "{V} {Q}, and {P}.",
+        "{X}. {Q}. {V}",
+        "{P}. I mention in passing that {Q}, and {R}.",
+        "To sum up: {Q}, and {P}. {V}",
     ],
     "test": [
         "{P}; {Q}. {V}",
@@ -51,8 +60,11 @@ FRAMES = {
         "{X}. {P}. On top of that, {Q}.",
         "{P}. Above all, {Q}. {V}",
         "What can I say about {T}? {P}. {Q}.",
-        "{Q}, and {P}.",
         "{X}, and {P}. {Q}. {V}",
+        "Two things about {T}. {P}, and {Q}.",
+        "{Q}. I should add that {P}.",
+        "In short, {P}, and {Q}. {V}",
+        "Do you want the truth? {Q}, and {P}.",
     ],
 }
 CONTRASTS = {
@@ -81,15 +93,31 @@ ASPECTS = {
         "{a} is {i}{j}",
         "{a} was {j} from start to finish",
         "I found {a} {i}{j}",
-        "{a} alone is {j}",
         "{a} turned out to be {i}{j}",
         "we agreed that {a} was {j}",
+        "{a} has been {j} so far",
+        "everyone called {a} {j}",
+        "{a} strikes me as {j}",
+        "{a} proved to be {i}{j}",
+        "even {a} is {j}",
+        "{a}, by the way, is {i}{j}",
+        "you notice at once that {a} is {j}",
+        "I still think that {a} is {i}{j}",
+        "my wife thinks {a} {j}",
+        "{a} remains {i}{j}",
+        "in my eyes {a} is {i}{j}",
+        "I cannot call {a} anything but {j}",
     ],
     "test": [
         "{a} really is {j}",
         "we all thought {a} {j}",
         "{a} seemed {i}{j} to me",
         "{a} was {i}{j}, no question",
+        "my friends found {a} {i}{j}",
+        "I would call {a} {j}",
+        "{a} struck us as {i}{j}",
+        "there is no doubt that {a} is {j}",
+        "{a} is, in a word, {j}",
     ],
 }
 # The same with a word of the other side, {k}, that is turned round.
@@ -227,7 +255,7 @@ class Composer:
         frame = pick(variants(pick(frames[part])))
         pieces = {
             "P": self.clause(domain, side, part, aspects=0.85),
-            "Q": self.clause(domain, side, part, aspects=0.25),
+            "Q": self.clause(domain, side, part, aspects=0.0),
             "R": self.clause(domain, side, part, aspects=0.5),
             "N": self.clause(domain, OTHER[side], part, aspects=0.4),
             "X": pick(self.before[domain][part]),

@@ -13,6 +13,7 @@ import torch
 from lib import data_files, downloads, picture_files, sound_data
 from lib.datasets import OTHERS, load
 from lib.picture_files import read_idx
+from lib.text_data import TEXTS
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT.parent / "shared" / "data" / "mnist-10k"
@@ -225,12 +226,12 @@ def test_packed_files_must_have_the_published_checksum(tmp_path, monkeypatch):
     assert load("fashion_mnist", folder=tmp_path).x.shape == (5, 784)
 
 
-@pytest.mark.parametrize("cut", [10, 40, -4])
-def test_a_packed_file_that_is_cut_off_is_refused(tmp_path, monkeypatch, cut):
+@pytest.mark.parametrize("part", [slice(10), slice(40), slice(-4), slice(1, None)])
+def test_a_packed_file_that_is_cut_off_is_refused(tmp_path, monkeypatch, part):
     write_idx_set(tmp_path)
     plain = tmp_path / "train-images-idx3-ubyte"
     packed = plain.with_name(plain.name + ".gz")
-    packed.write_bytes(gzip.compress(plain.read_bytes())[:cut])
+    packed.write_bytes(gzip.compress(plain.read_bytes())[part])
     monkeypatch.setitem(picture_files.MNIST, packed.name, data_files.sha256(packed))
     with pytest.raises(ValueError, match=r"ubyte\.gz is damaged and cannot be unpack"):
         load("mnist", folder=tmp_path)
@@ -378,6 +379,8 @@ def test_points_without_noise_lie_on_their_curves():
     x, y = (four := load("exclusive_or", noise=0.0)).x, four.y
     assert torch.equal((x[:, 0] > 0) != (x[:, 1] > 0), y == 1)
     x, y = (arms := load("spirals", noise=0.0, turns=2.0)).x, arms.y
+    assert x.norm(dim=1).max() <= 1.0001
+    assert 0.15 < (x.norm(dim=1) < 0.5).float().mean() < 0.35  # a quarter of the area
     angle = torch.atan2(x[:, 1], x[:, 0]) - 4 * math.pi * x.norm(dim=1) - math.pi * y
     torch.testing.assert_close(angle.cos(), torch.ones(len(y)), atol=1e-4, rtol=0)
 
@@ -540,6 +543,8 @@ def test_every_other_set_is_in_the_readme_with_its_licence():
     for name in OTHERS:
         row = next(r for r in readme.splitlines() if r.startswith(f"| `{name}` |"))
         assert (licences.get(name) or load(name).licence) in row
+        if name in TEXTS and name != "prose":
+            assert f"| {len(load(name)):,} " in row
 
 
 def test_the_folder_stays_small():

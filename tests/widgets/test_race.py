@@ -359,7 +359,9 @@ def test_a_running_race_reaches_the_page_once_and_whole(monkeypatch):
     asyncio.run(play())
 
 
-def test_a_page_that_closes_too_soon_leaves_a_race_for_the_next_one():
+def test_a_page_that_closes_too_soon_leaves_a_race_for_the_next_one(monkeypatch):
+    monkeypatch.setattr(base, "SLICE", 0.0)  # so that it can be met half-way
+
     async def play():
         widget = DescentRace("bowl", steps=500, optimizers=EVERY)
         page = FakePage(widget).hello()
@@ -479,10 +481,12 @@ def test_close_frees_widget_and_race():
     assert [ref() for ref in gone] == [None, None]
 
 
-def test_close_frees_a_running_race_and_its_task():
+def test_close_frees_a_running_race_and_its_task(monkeypatch):
+    monkeypatch.setattr(base, "SLICE", 0.0)  # so that it can be met half-way
+
     async def play():
         widget = DescentRace("bowl", steps=500, optimizers=EVERY)
-        FakePage(widget).hello().set("momentum", 0.5)
+        FakePage(widget).hello().set("learning_rate", 0.02)
         alive = weakref.proxy(widget)
         await until(lambda: 0 < alive.race.done < 500)
         gone = [weakref.ref(widget), weakref.ref(widget.race)]
