@@ -196,7 +196,11 @@ def test_every_step_of_the_tests_has_a_target_and_help_shows_it() -> None:
     asked = set(re.findall(r"tests/run\.py ([a-z]+)$", text, re.MULTILINE))
     assert asked == set(STEPS)
     shown = subprocess.run(
-        ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", "help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     phony = text.split(".PHONY:")[1].split("\n\n")[0].replace("\\", " ").split()
     named = {line.split()[0] for line in shown.splitlines()}

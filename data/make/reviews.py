@@ -21,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-COMPOSED = {"train": 1900, "test": 334}
+COMPOSED = {"train": 2100, "test": 334}
 WRITTEN_TEST = 0.15  # the share of the written reviews that goes to the test part
 USES = 6  # how often one clause may be used, each time with other neighbours
 
@@ -130,7 +130,7 @@ DENIALS = {
     ],
     "test": ["{a} was not {k} for a moment", "{a} is anything but {k}, believe me"],
 }
-CONTRAST, DENIAL, INTENSE = 0.15, 0.08, ("", "", "", "truly ", "absolutely ")
+CONTRAST, DENIAL, INTENSE = 0.12, 0.07, ("", "", "", "truly ", "absolutely ")
 OTHER = {"+": "-", "-": "+"}
 
 
