@@ -21,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-COMPOSED = {"train": 2100, "test": 334}
+COMPOSED = {"train": 2300, "test": 334}
 WRITTEN_TEST = 0.15  # the share of the written reviews that goes to the test part
 USES = 6  # how often one clause may be used, each time with other neighbours
 
@@ -254,8 +254,8 @@ class Composer:
         frames = CONTRASTS if self.generator.random() < CONTRAST else FRAMES
         frame = pick(variants(pick(frames[part])))
         pieces = {
-            "P": self.clause(domain, side, part, aspects=0.85),
-            "Q": self.clause(domain, side, part, aspects=0.0),
+            "P": self.clause(domain, side, part, aspects=0.9),
+            "Q": self.clause(domain, side, part, aspects=0.15),
             "R": self.clause(domain, side, part, aspects=0.5),
             "N": self.clause(domain, OTHER[side], part, aspects=0.4),
             "X": pick(self.before[domain][part]),
