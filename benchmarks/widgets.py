@@ -257,8 +257,14 @@ def _turns(lab: Lab, count: int) -> list[tuple[float, float, float]]:
     for _ in range(count + 1):  # the first one warms up
         before = lab.ask(f"print(bare({CHUNK}))")
         lab.ask(f"watched = None; task = asyncio.ensure_future(watch({CHUNK}))")
-        while (watched := lab.ask("print(watched)").strip()) == "None":
-            lab.page.wait_for_timeout(1000)
+        # the page knows the step: asking the kernel would slow what is measured
+        lab.page.wait_for_function(
+            "n => Number(document.querySelector('.lm-live').dataset.step) >= n",
+            arg=CHUNK + 20,
+            timeout=120_000,
+        )
+        lab.wait_idle()
+        watched = lab.ask("print(watched)").strip()
         after = lab.ask(f"print(bare({CHUNK}))")
         alone = lab.ask(f"print(alone({CHUNK}))")
         bare = (float(before) + float(after)) / 2
