@@ -63,7 +63,7 @@ def digits(size: int = 8, flat: bool = True) -> Dataset:
             "E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI "
             "Machine Learning Repository, 1998 (its test part), as in scikit-learn"
         ),
-        licence="CC BY 4.0 (UCI)",
+        licence="as UCI states it; scikit-learn, BSD-3-Clause, includes it",
     )
 
 
@@ -176,7 +176,7 @@ def wine() -> Dataset:
             "S. Aeberhard, M. Forina, Wine, UCI Machine Learning Repository, 1992, as "
             "in scikit-learn"
         ),
-        licence="CC BY 4.0 (UCI)",
+        licence="as UCI states it; scikit-learn, BSD-3-Clause, includes it",
     )
 
 
@@ -204,7 +204,7 @@ def breast_cancer() -> Dataset:
             "W. Wolberg, O. Mangasarian, N. Street, W. Street, Breast Cancer Wisconsin "
             "(Diagnostic), UCI Machine Learning Repository, 1995, as in scikit-learn"
         ),
-        licence="CC BY 4.0 (UCI)",
+        licence="as UCI states it; scikit-learn, BSD-3-Clause, includes it",
     )
 
 
