@@ -161,7 +161,9 @@ class ModelRaceView extends View {
   }
 
   seek(step) {
-    this.position = step >= this.newest ? null : step;
+    // the end is what the scrubber shows: the training may be a step further by now
+    const end = Math.min(this.newest, Number(this.transport.scrub.max));
+    this.position = step >= end ? null : step;
     this.announce();
     this.link.invalidate();
   }
