@@ -190,7 +190,6 @@ class LiveWidget(anywidget.AnyWidget):
                         "kind": "value",
                         "name": name,
                         "value": self.values.get(name),
-                        "ask": content.get("ask"),
                     }
                 )
         self.pump(now=True)
@@ -212,7 +211,6 @@ class LiveWidget(anywidget.AnyWidget):
                 "title": self.describe(),
                 "error": self.error,
                 "seq": self._sent,
-                "made": time.monotonic(),
             }
             self._stale = False
 

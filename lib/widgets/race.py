@@ -263,7 +263,7 @@ class DescentRace(LiveWidget):
         if from_step <= race.done:
             content |= {"run": {"id": self._run, "names": race.names,
                                 "steps": race.steps},
-                        "from": from_step, "to": race.done + 1, "slow": False,
+                        "from": from_step, "to": race.done + 1,
                         "along_x": race.along_x,
                         "diverged": dict(race.diverged_at)}  # fmt: skip
             content["parts"].append("paths")

@@ -133,14 +133,14 @@ class RaceView extends View {
   }
 
   // A new run replaces the old one once it covers the step on show: no flicker.
-  takeRun({ run, from, to, diverged, along_x: alongX, slow }, values) {
+  takeRun({ run, from, to, diverged, along_x: alongX }, values) {
     if (!this.coming || this.coming.id !== run.id) this.coming = new Run(run);
     const { coming } = this;
     coming.alongX = alongX;
     coming.add(from, to, values, diverged);
     const atEnd = !this.run || this.position >= this.run.steps;
     const complete = coming.done >= coming.steps;
-    if (complete || slow || (!atEnd && coming.done >= this.position)) {
+    if (complete || (!atEnd && coming.done >= this.position)) {
       this.run = coming;
       if (atEnd && !this.playing) this.position = coming.steps;
       this.position = Math.min(this.position, coming.steps);
