@@ -256,7 +256,7 @@ def _turns(lab: Lab, count: int) -> list[tuple[float, float, float]]:
     out = []
     for _ in range(count + 1):  # the first one warms up
         before = lab.ask(f"print(bare({CHUNK}))")
-        lab.ask(f"watched = None; task = asyncio.ensure_future(watch({CHUNK}))")
+        lab.ask(f"task = asyncio.ensure_future(watch({CHUNK}))")
         # the page knows the step: asking the kernel would slow what is measured
         lab.page.wait_for_function(
             "n => Number(document.querySelector('.lm-live').dataset.step) >= n",
@@ -264,7 +264,7 @@ def _turns(lab: Lab, count: int) -> list[tuple[float, float, float]]:
             timeout=120_000,
         )
         lab.wait_idle()
-        watched = lab.ask("print(watched)").strip()
+        watched = lab.ask("print(watched())")
         after = lab.ask(f"print(bare({CHUNK}))")
         alone = lab.ask(f"print(alone({CHUNK}))")
         bare = (float(before) + float(after)) / 2

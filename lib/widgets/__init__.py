@@ -8,7 +8,25 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_HOME = {"DescentRace": "race", "LineFit": "line_fit", "ModelRace": "model_race"}
+_HOME = {
+    "DescentRace": "race",
+    "LineFit": "line_fit",
+    "ModelRace": "model_race",
+    "Playground": "playground",
+    "TrainingDashboard": "dashboard",
+    "AttentionView": "attention",
+    "Heatmaps": "heatmaps",
+    "Convolution": "convolution",
+    "Sequence": "sequence",
+    "Graph": "graph",
+    "NextToken": "next_token",
+    "TokenizerView": "tokenizer",
+    "Threshold": "threshold",
+    "Regularisation": "regularisation",
+    "Augmentation": "augmentation",
+    "ScaleCalculator": "scale",
+    "Timeline": "timeline",
+}
 __all__ = list(_HOME)
 
 

@@ -36,7 +36,7 @@ from lib.widgets import cells
 from lib.widgets.controls import Control
 from lib.widgets.pages import as_bytes, page, styles
 
-__all__ = ["LiveWidget", "Work", "as_bytes", "page"]
+__all__ = ["LiveWidget", "Work", "as_bytes", "page", "styles"]
 
 WINDOW = 2  # messages a page has not yet acknowledged
 SLICE = 0.02  # seconds of work before the loop gets its turn
@@ -67,6 +67,7 @@ class LiveWidget(anywidget.AnyWidget):
     """
 
     CONTROLS: tuple[Control, ...] = ()
+    PICTURED = False  # True where the still picture holds maps in many colours
     _css = styles()
 
     snapshot = traitlets.Dict().tag(sync=True)
@@ -363,7 +364,7 @@ class LiveWidget(anywidget.AnyWidget):
         """The present state as PNG, drawn from the data that the page gets."""
         from lib.widgets.still import as_png
 
-        return as_png(self.figure())
+        return as_png(self.figure(), self.PICTURED)
 
 
 class _Page:

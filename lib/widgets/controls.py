@@ -21,9 +21,10 @@ class Control:
         name: the key in `widget.values` and the argument of `widget.set(...)`.
         label: what the reader sees.
         kind: "range", "log" (a range on a logarithmic scale), "choice", "several"
-            (any of the choices), "toggle" or "point" (two numbers).
+            (any of the choices), "toggle", "text" or "point" (two numbers).
         default: the first value.
-        low, high: the ends of a range, in the units of the value.
+        low, high: the ends of a range, in the units of the value; `high` of a text is
+            the number of characters it may have.
         step: the distance of two values of a range; of a "log" one, in decades.
         choices: (value, label) pairs of a "choice" or "several".
         help: one sentence, shown as the tool tip.
@@ -85,6 +86,12 @@ class Control:
     def _check_toggle(self, value: Any) -> bool:
         if not isinstance(value, bool):
             raise self._refuse(value, "True or False")
+        return value
+
+    def _check_text(self, value: Any) -> str:
+        most = int(self.high)
+        if not isinstance(value, str) or len(value) > most:
+            raise self._refuse(value, f"a text of at most {most} characters")
         return value
 
     def _check_point(self, value: Any) -> tuple[float, float]:

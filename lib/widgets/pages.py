@@ -27,9 +27,9 @@ def page(*names: str) -> str:
     )
 
 
-def styles() -> str:
-    """The style sheet that all widgets share."""
-    return (JS / "live.css").read_text(encoding="utf-8")
+def styles(*names: str) -> str:
+    """The style sheet that all widgets share, and a widget's own from `js/`."""
+    return "\n".join((JS / n).read_text(encoding="utf-8") for n in ("live.css", *names))
 
 
 def as_bytes(*arrays: Iterable) -> list[bytes]:

@@ -22,18 +22,23 @@ from lib.widgets.racers import RACERS, line_style, mark_style
 DOTS = 80  # pixels in an inch
 
 
-def as_png(figure: Figure) -> bytes:
+def as_png(figure: Figure, pictured: bool = False) -> bytes:
     """A figure as a PNG file, small since every notebook keeps it in its outputs.
 
     The palette is fixed: greys, the racers' colours, and their blends with white and
-    black. One chosen from the picture would lose the colours of thin lines.
+    black. One chosen from the picture would lose the colours of thin lines. `pictured`
+    is for heatmaps and photographs, whose colours no fixed palette has: 200 colours
+    chosen from the picture itself.
     """
     figure.set_dpi(DOTS)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
     image = Image.fromarray(pixels)
-    image = image.quantize(palette=_palette(), dither=Image.Dither.NONE)
+    if pictured:
+        image = image.quantize(200, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    else:
+        image = image.quantize(palette=_palette(), dither=Image.Dither.NONE)
     file = io.BytesIO()
     image.save(file, format="png", optimize=True)
     return file.getvalue()

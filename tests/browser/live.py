@@ -75,7 +75,9 @@ COLOURS_JS = """root => [...root.querySelectorAll("canvas.lm-canvas")].map(canva
     return seen.size;
 })"""
 # The share of each plot area, within its border, that is not of its commonest colour.
-INK_JS = """({ live }) => [live.map, live.data || live.curves.frame].map(frame => {
+# `live.pictures` lists the frames of a view that has others than a map and curves.
+INK_JS = """({ live }) => (live.pictures
+    || [live.map, live.data || live.curves.frame]).map(frame => {
     const grow = frame.canvas.width / frame.width;
     const box = [frame.left + 2, frame.top + 2, frame.right - frame.left - 4,
         frame.bottom - frame.top - 4].map(v => Math.round(v * grow));

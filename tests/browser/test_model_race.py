@@ -240,6 +240,17 @@ def test_optimizers_switch_off_and_on(race: Live) -> None:
     assert race.js("[...live.rows.keys()]") == ["AdaGrad"]
 
 
+def test_news_on_its_way_does_not_switch_an_optimizer_back(race: Live) -> None:
+    old = race.js("live.values.optimizers")
+    now = race.js(
+        "(live.flip('SGD'), live.showValues({ optimizers: arg }),"
+        " live.values.optimizers)",
+        old,
+    )
+    assert now == [name for name in old if name != "SGD"]
+    race.kernel_until("'SGD' in w.simulation.racers", False)
+
+
 def test_divergence_is_told(race: Live) -> None:
     # A weight that is no number stands for a rate that is far too large: with ten, the
     # largest on offer, this network stays finite.

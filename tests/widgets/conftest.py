@@ -85,6 +85,8 @@ def values_over_range(control: Any) -> list[Any]:
         return [[], names[:1], names]
     if control.kind == "toggle":
         return [True, False]
+    if control.kind == "text":
+        return ["", "a", "Das Ähm… 语言 🙂", "x" * int(control.high)]
     return [(0.0, 0.0), (0.3, -0.2)]
 
 
@@ -96,4 +98,6 @@ def refused_values(control: Any) -> list[Any]:
         return ["no such thing", None, 3]
     if control.kind == "toggle":
         return [1, "yes", None]
+    if control.kind == "text":
+        return ["x" * (int(control.high) + 1), 3, None, ["a"]]
     return [(1.0,), (float("inf"), 0.0), "ab", None]

@@ -19,7 +19,8 @@ KIND = Control("kind", "Kind", "choice", "a", choices=NAMES)
 SOME = Control("some", "Some", "several", ("a",), choices=NAMES)
 FLAG = Control("flag", "Flag", "toggle", False)
 PLACE = Control("place", "Place", "point", (0.0, 0.0))
-ALL = (STEPS, SHARE, RATE, KIND, SOME, FLAG, PLACE)
+WORDS = Control("words", "Words", "text", "a b", high=40)
+ALL = (STEPS, SHARE, RATE, KIND, SOME, FLAG, PLACE, WORDS)
 OF_WIDGETS = [c for w in (DescentRace, LineFit, ModelRace) for c in w.CONTROLS]
 
 

@@ -22,6 +22,13 @@ export function floats(view) {
   return new Float32Array(bytes);
 }
 
+// Bytes of a message or a snapshot as numbers from 0 to 255.
+export function bytes(view) {
+  if (!view) return new Uint8Array(0);
+  return view.buffer ? new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
+    : new Uint8Array(view);
+}
+
 // What the link to the kernel needs for one view. `view` has snapshot(state),
 // message(content, buffers), draw(), and may have destroy().
 export class Link {

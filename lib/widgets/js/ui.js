@@ -22,7 +22,7 @@ export function short(value) {
 }
 
 const builders = { range: rangeControl, log: rangeControl, choice: choiceControl,
-  toggle: toggleControl };
+  toggle: toggleControl, text: textControl };
 
 // An element for one declared control, with show(value); calls change(value) by hand.
 export function control(spec, change) {
@@ -78,6 +78,32 @@ function toggleControl(spec, change) {
   const show = (value) => { input.checked = value; };
   const node = element("div", { class: "lm-control lm-toggle", "data-control": spec.name },
     input, element("label", { for: id, title: spec.help }, spec.label));
+  return { node, input, show };
+}
+
+// What is typed is told after a rest of 150 ms, or at once on Enter; the newest wins.
+function textControl(spec, change) {
+  const id = uniqueId(spec.name);
+  const input = element("input", { type: "text", id, title: spec.help,
+    maxlength: String(spec.high), spellcheck: "false", autocomplete: "off" });
+  let timer = 0;
+  const tell = () => {
+    clearTimeout(timer);
+    timer = 0;
+    change(input.value);
+  };
+  input.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(tell, 150);
+  });
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && timer) tell();
+  });
+  const show = (value) => { // never over what is being typed
+    if (!timer && input.value !== value) input.value = value;
+  };
+  const node = element("div", { class: "lm-control lm-text", "data-control": spec.name },
+    element("label", { for: id, title: spec.help }, spec.label), input);
   return { node, input, show };
 }
 
@@ -153,11 +179,12 @@ export class View {
     return made.node;
   }
 
+  // News that left the kernel before our question got there holds the old value: until
+  // the answer comes, the control stays as the hand on it left it.
   value(name, value) {
+    if (this.link.asked.has(name)) return;
     this.values[name] = value;
-    const made = this.controls.get(name);
-    // never pull a control out of the hand that moves it
-    if (made && !this.link.asked.has(name)) made.show(value);
+    this.controls.get(name)?.show(value);
   }
 
   showValues(values) {
