@@ -69,6 +69,35 @@ class SentenceEncoder(nn.Module):
         Raises:
             ValueError: no text, or one string in place of a list.
         """
+        return self._in_batches(texts, batch_size, self)
+
+    @torch.no_grad()
+    def features(self, texts: Sequence[str], batch_size: int = 32) -> Tensor:
+        """What every layer says of each text, for a small model to learn from.
+
+        The sentence vector of `embed` keeps the meaning, which two opposite judgements
+        of one film share. The layers below it, and the largest value of each number
+        over the tokens, keep more of the single words.
+
+        Returns:
+            (N, (L + 1) · 2 · C): for the embeddings and each of the L layers the mean
+            and the maximum over the real tokens.
+
+        Raises:
+            ValueError: no text, or one string in place of a list.
+        """
+        return self._in_batches(texts, batch_size, self._layers)
+
+    def _layers(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        seen = self.encoder(tokens, mask, return_intermediates=True)
+        parts = []
+        for h in seen["hidden_states"]:  # (B, T, C)
+            highest = h.masked_fill(~mask[..., None], -torch.inf).amax(1)
+            parts += [mean_pool(h, mask), highest]
+        return torch.cat(parts, dim=1)
+
+    def _in_batches(self, texts, batch_size: int, compute) -> Tensor:
+        """`compute(tokens, mask)` of all texts, (N, ...), in their order."""
         if isinstance(texts, str) or not texts:
             raise ValueError(f"texts is {texts!r}; give a list of one text or more.")
         if batch_size < 1:
@@ -78,7 +107,7 @@ class SentenceEncoder(nn.Module):
         device, vectors, order = self.encoder.token.weight.device, [], []
         for batch in _batches([len(row) for row in rows], batch_size):
             tokens, mask = pad([rows[i] for i in batch], padding)
-            vectors.append(self(tokens.to(device), mask.to(device)))
+            vectors.append(compute(tokens.to(device), mask.to(device)))
             order += batch
         return torch.cat(vectors)[torch.tensor(order).argsort()]
 

@@ -442,6 +442,18 @@ def test_configs_that_such_files_cannot_fill_are_refused(bert, gpt2):
             load_gpt2(gpt2[1], DecoderConfig(vocab_size=40, **wrong))
 
 
+def test_features_are_mean_and_maximum_of_every_layer(ours):
+    rows = ours.features(TEXTS[:3], batch_size=2)
+    L, C = 6, 384
+    assert rows.shape == (3, (L + 1) * 2 * C)
+    for text, row in zip(TEXTS, rows, strict=False):
+        states = ours.look(text)["hidden_states"][:, 0]  # (L + 1, T, C), no padding
+        for h, (mean, highest) in zip(states, row.view(L + 1, 2, C), strict=True):
+            close(mean, h.mean(0))
+            close(highest, h.amax(0))
+    assert not rows.requires_grad
+
+
 def test_embed_refuses_what_is_no_list_of_texts(ours):
     for wrong in ("one text", []):
         with pytest.raises(ValueError, match="list of one text or more"):
