@@ -12,6 +12,7 @@ LAB_ARGS ?=
 FIRST := chapters/00_start_here.ipynb
 LESSON ?=
 TIMES ?= 10
+KERNELS ?=
 # The small CPU build of torch on Linux: make lab TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 PIP_ARGS ?=
@@ -26,7 +27,7 @@ CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 .PHONY: help lab test venv install install-test lint test-lib test-widgets \
-	test-lessons test-offline test-browser test-binder test-make test-gpu \
+	test-lessons test-offline test-browser test-binder test-make test-gpu test-kernels \
 	refresh repeat bench clean
 
 help: ## Show the steps.
@@ -119,6 +120,9 @@ test-binder: install-test ## Test Binder's files.
 test-make: install-test ## Test this Makefile.
 	@$(PY) tests/run.py make
 
+test-kernels: install-test ## Test the widgets with ipykernel 6.31, 7.3 and 7.4.
+	@$(PY) tests/kernels.py $(KERNELS)
+
 test-gpu: install-test ## Run the tests that need a CUDA GPU.
 	@$(PY) tests/run.py gpu
 
@@ -135,7 +139,7 @@ bench: install-test ## Run the side-by-side measurements in benchmarks/.
 	done; exit $$status
 
 clean: ## Remove the environment and everything that tests leave behind.
-	rm -rf $(VENV) artifacts test-results build dist *.egg-info
+	rm -rf $(VENV) .kernels artifacts test-results build dist *.egg-info
 	rm -rf .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find . -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +

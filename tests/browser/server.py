@@ -73,6 +73,8 @@ class LabServer:
         env = {k: v for k, v in os.environ.items() if k not in dropped}
         env |= {name: str(self.home / folder) for name, folder in PRIVATE.items()}
         env |= {"JUPYTER_TOKEN": self.token, "OMP_NUM_THREADS": "1"}
+        if kernels := os.environ.get("TEST_KERNEL_PATH"):  # see tests/kernels.py
+            env["JUPYTER_PATH"] = kernels
         return env | {
             "PATH": os.pathsep.join(
                 [str(Path(sys.executable).parent), env.get("PATH", "")]
