@@ -1,4 +1,4 @@
-"""The published models of `data/models.csv`: size, data and compute, each with a source.
+"""The published models of `data/models.csv`: size, data, compute, and the sources.
 
 Every number stands in the paper that the row names, at the place that it names. A field
 is empty where the paper gives no number: nothing is estimated here. `compute` has the
