@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lib import data_files
@@ -77,3 +79,42 @@ def _row(row: dict[str, str]) -> Published:
         for name in ("parameters", "active", "examples", "flop")
     }
     return Published(**{**row, **numbers, "year": int(row["year"])})
+
+
+QUANTITIES = ("parameters", "examples", "compute")
+
+
+def value_of(row: Published, quantity: str) -> float | None:
+    """One number of a model; of examples only tokens, since others do not compare.
+
+    Raises:
+        ValueError: an unknown quantity.
+    """
+    if quantity not in QUANTITIES:
+        raise ValueError(
+            f"quantity is {quantity!r}; choose one of {', '.join(QUANTITIES)}."
+        )
+    if quantity == "examples" and row.unit != "tokens":
+        return None
+    return getattr(row, quantity)
+
+
+def doubling_months(rows: Iterable[Published], quantity: str) -> float | None:
+    """Months in which the quantity doubled, by a straight line through its logarithm.
+
+    The line is the one of least squares over log2(quantity) against the year. None for
+    models of fewer than three different years, which say nothing of a trend. It is
+    infinite where nothing grew, and negative where the quantity shrank.
+
+    Raises:
+        ValueError: an unknown quantity.
+    """
+    points = [(row.year, value_of(row, quantity)) for row in rows]
+    points = [(year, math.log2(value)) for year, value in points if value]
+    years = {year for year, _ in points}
+    if len(years) < 3:
+        return None
+    middle = sum(year for year, _ in points) / len(points)
+    spread = sum((year - middle) ** 2 for year, _ in points)
+    rise = sum((year - middle) * level for year, level in points) / spread
+    return 12 / rise if rise else math.inf

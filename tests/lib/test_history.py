@@ -2,9 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
 
-from lib.history import KINDS, published
+from lib.history import KINDS, QUANTITIES, doubling_months, published, value_of
 
 ROWS = {row.name: row for row in published()}
 
@@ -41,3 +42,18 @@ def test_compute_is_the_published_one_or_the_estimate_or_nothing():
     moe = ROWS["DeepSeek-V3"]
     assert math.isclose(moe.compute, 6 * 37e9 * 14.8e12)
     assert ROWS["AlexNet"].compute is None
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_the_doubling_time_is_that_of_the_least_squares_line(quantity):
+    known = [row for row in published() if value_of(row, quantity)]
+    levels = np.log2([value_of(row, quantity) for row in known])
+    rise, _ = np.polyfit([row.year for row in known], levels, 1)
+    assert math.isclose(doubling_months(published(), quantity), 12 / rise)
+
+
+def test_two_years_have_no_trend_and_tokens_are_not_compared_with_pictures():
+    assert doubling_months([ROWS["GPT-2"], ROWS["GPT-3"]], "parameters") is None
+    assert value_of(ROWS["AlexNet"], "examples") is None
+    with pytest.raises(ValueError, match="choose one of parameters, examples, compute"):
+        value_of(ROWS["AlexNet"], "size")

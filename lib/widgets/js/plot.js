@@ -33,6 +33,7 @@ export class Frame {
     this.pad = { left: 52, right: 12, top: 10, bottom: 38 };
     this.log = false;
     this.range = [0, 1, 0, 1];
+    this.tickX = short; // the text of a number on the axis below
   }
 
   // Fit the canvas to its place; returns a pen in CSS pixels, or null while hidden.
@@ -117,7 +118,7 @@ export class Frame {
     pen.textAlign = "center";
     pen.textBaseline = "top";
     for (const x of ticks(x0, x1, (this.right - this.left) / 70)) {
-      pen.fillText(short(x), this.px(x), this.bottom + 5);
+      pen.fillText(this.tickX(x), this.px(x), this.bottom + 5);
     }
     pen.fillText(nameX, (this.left + this.right) / 2, this.bottom + 21);
     pen.textAlign = "right";
