@@ -58,8 +58,12 @@ class Control:
         number = isinstance(value, Real) and not isinstance(value, bool)
         if not number or not math.isfinite(value):
             raise self._refuse(value, allowed)
-        slack = 1e-9 * max(abs(self.low), abs(self.high))
-        if not self.low - slack <= value <= self.high + slack:
+        largest = max(abs(self.low), abs(self.high))
+        below, above = (
+            1e-9 * (abs(end) if self.kind == "log" else largest)
+            for end in (self.low, self.high)
+        )
+        if not self.low - below <= value <= self.high + above:
             raise self._refuse(value, allowed)
         value = min(max(float(value), self.low), self.high)
         return round(value) if isinstance(self.default, int) else float(value)

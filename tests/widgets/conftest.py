@@ -93,7 +93,8 @@ def values_over_range(control: Any) -> list[Any]:
 def refused_values(control: Any) -> list[Any]:
     """What a control must refuse with a sentence."""
     if control.kind in ("range", "log"):
-        return [control.low - 1, control.high + 1, float("nan"), "much", None, True]
+        above = control.high + max(1, 1e-6 * abs(control.high))
+        return [control.low - 1, above, float("nan"), "much", None, True]
     if control.kind in ("choice", "several"):
         return ["no such thing", None, 3]
     if control.kind == "toggle":

@@ -208,7 +208,8 @@ export class View {
   ended() {
     this.pause?.();
     this.root.classList.add("lm-ended");
-    for (const made of this.controls.values()) made.input.disabled = true;
+    const inputs = "[data-control] input, [data-control] select";
+    for (const input of this.root.querySelectorAll(inputs)) input.disabled = true;
     // what has come can still be played and saved; what asks the kernel cannot
     const asking = this.root.querySelectorAll(".lm-chip, fieldset button:not(.lm-save)");
     for (const node of asking) node.disabled = true;

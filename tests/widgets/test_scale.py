@@ -1,0 +1,80 @@
+"""The scale calculator without a browser: presets, own shapes, results, picture."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lib.scale import PRESETS, gpu_hours, memory, operations, parameters
+from lib.widgets.scale import SHAPE, ScaleCalculator
+from tests.widgets.conftest import refused_values, values_over_range
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_sets_the_shape_and_gives_the_librarys_numbers(preset):
+    widget = ScaleCalculator(preset)
+    shape = PRESETS[preset][1]
+    assert widget.shape == shape
+    v, results = widget.values, widget.run()
+    assert results["parameters"] == parameters(shape)
+    assert results["operations"] == operations(shape)
+    assert results["memory"] == memory(shape, v["batch"], v["precision"])
+    assert results["gpu_hours"] == gpu_hours(
+        shape, v["tokens"], v["gpu"], v["utilisation"], v["precision"]
+    )
+
+
+def test_a_hand_on_the_shape_makes_it_ones_own_and_a_preset_takes_it_back(open_page):
+    widget = ScaleCalculator("bert")
+    page = open_page(widget)
+    assert widget.snapshot["extra"] == {"segments": 2, "pooler": True}
+    page.set("num_layers", 24)
+    assert widget.values["preset"] == "own"
+    assert widget.shape.num_layers == 24
+    assert widget.shape.pooler
+    page.set("batch", 2)
+    assert widget.values["preset"] == "own"
+    page.set("preset", "gpt2")
+    assert widget.shape == PRESETS["gpt2"][1]
+    assert page.of_kind("news")[-1]["values"]["num_layers"] == 12
+
+
+def test_own_numbers_at_the_start_keep_the_rest_of_the_preset():
+    widget = ScaleCalculator("gpt2", num_layers=6, context=512)
+    assert widget.values["preset"] == "own"
+    assert (widget.shape.num_layers, widget.shape.context) == (6, 512)
+    assert widget.shape.vocab_size == PRESETS["gpt2"][1].vocab_size
+
+
+@pytest.mark.parametrize("control", ScaleCalculator.CONTROLS, ids=lambda c: c.name)
+def test_every_control_over_its_range(control, open_page):
+    widget = ScaleCalculator()
+    view = open_page(widget)
+    for value in values_over_range(control):
+        view.set(control.name, value)
+        assert widget.values[control.name] == value
+        assert all(number >= 0 for number in widget.run()["memory"].values())
+    before = dict(widget.values)
+    for value in refused_values(control):
+        with pytest.raises(ValueError, match=f"{control.name} was given"):
+            view.set(control.name, value)
+    assert widget.values == before
+
+
+def test_the_shape_is_the_one_of_the_controls():
+    widget = ScaleCalculator("course")
+    for name in SHAPE:
+        assert getattr(widget.shape, name) == widget.values[name]
+
+
+def test_the_still_picture_has_ink_and_the_widget_closes():
+    widget = ScaleCalculator()
+    image = Image.open(io.BytesIO(widget.still()))
+    assert image.format == "PNG"
+    assert len(set(map(tuple, np.asarray(image.convert("RGB")).reshape(-1, 3)))) > 6
+    assert widget.describe().startswith("Scale calculator")
+    widget.close()
+    assert widget.comm is None
