@@ -10,8 +10,10 @@ Where to read, by question:
     what it learns from        datasets, tokenizers, augment
     whether it has learnt      metrics, claims, intervals
     why it answers so          explain, occlusion, randomise
-    what others have trained   pretrained, wordpiece, weights
-    what you see               plots, descent, model_race, loss_plane, widgets
+    what others have trained   pretrained, wordpiece, weights, history, scale
+    what you see               plots, widgets, and what they show: descent, model_race,
+                               loss_plane, playground, dashboard, heatmaps, merges,
+                               expressions, and the modules that end in _lab
     what you do                exercises
 
 Arrows go one way: chapters import widgets, widgets import training and models, and
