@@ -66,12 +66,12 @@ class SequenceView extends GradientCurves {
       element("div", { class: this.trains ? "lm-pair" : "" },
         element("div", { class: "lm-still" }, this.reach.node, this.reachLine),
         this.trains ? element("div", { class: "lm-right" }, this.score.node) : null),
-      this.trains ? this.training.node : null,
-      this.trains ? element("div", { class: "lm-columns" },
+      // append() would write a null as text
+      ...(this.trains ? [this.training.node, element("div", { class: "lm-columns" },
         element("fieldset", {}, element("legend", {}, "Task and weights: starts again"),
           ...SIZES.slice(0, 4).map(([name]) => add(name))),
         element("fieldset", {}, element("legend", {}, "Training"), add("steps"),
-          ...SIZES.slice(4).map(([name]) => add(name)))) : null,
+          ...SIZES.slice(4).map(([name]) => add(name))))] : []),
       this.statusLine, this.errorBox);
   }
 
