@@ -36,7 +36,7 @@ EXAMPLES = (
     "She did not say that the film was bad.",
     "Paris is the capital of France, and Rome is the capital of Italy.",
 )
-FIRST = {"layer": 3, "head": 1}  # of MiniLM: it finds what "it" stands for
+FIRST = {"layer": 3, "head": 1}  # of MiniLM: there "it" looks at the trophy
 OWN = "own"  # the choice of a text that nobody prepared
 KEPT = 100  # records of a training that the scrubber can go back to
 

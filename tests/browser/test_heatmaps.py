@@ -93,6 +93,7 @@ def test_draw_with_the_mouse_and_rub_out(maps: Live) -> None:
     assert maps.js("live.now.example") is None
     maps.picture("heatmaps-drawn")
     stroke(maps, (0.25, 0.2), (0.75, 0.2), button="right")
+    expect(maps.page.locator(".lm-Menu")).to_have_count(0)
     answered(maps)
     assert maps.js("live.pad.values.reduce((a, b) => a + b)") < 0.8 * ink
     same_picture(maps)

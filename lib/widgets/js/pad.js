@@ -60,7 +60,10 @@ export class Pad {
 
   listen() {
     const { canvas } = this;
-    canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+    canvas.addEventListener("contextmenu", (event) => { // the right button rubs out
+      event.preventDefault();
+      event.stopPropagation(); // else JupyterLab opens its own menu
+    });
     canvas.addEventListener("pointerdown", (event) => {
       if (!this.enabled || !this.wide || event.button === 1) return;
       event.preventDefault();
