@@ -117,7 +117,7 @@ class SmallModel:
     ) -> None:
         self.seed, self.learning_rate = seed, learning_rate
         self.device = choose_device(device)
-        self._losses: list[Tensor] = []
+        self._losses: list[float] = []
         self.moments: list[Moment] = []
         self._generator = torch.Generator().manual_seed(seed)
         self.model = Decoder(self.config, seed=seed).to(self.device)
@@ -139,8 +139,7 @@ class SmallModel:
 
     def losses_from(self, step: int) -> list[float]:
         """The losses of the steps after `step`."""
-        new = self._losses[step:]
-        return torch.stack(new).tolist() if new else []
+        return self._losses[step:]
 
     def set_rate(self, rate: float) -> None:
         """Another learning rate, from the next step on."""
@@ -160,7 +159,9 @@ class SmallModel:
     def work(self, steps: int) -> Iterator[None]:
         """Train in small pieces, each followed by a yield."""
         for _ in range(steps):
-            self._losses.append(next(self._steps).loss.cpu())
+            # A number: small tensors kept between large ones scatter the free memory,
+            # which then grows by the size of the logits at each step.
+            self._losses.append(next(self._steps).loss.item())
             yield
             if _is_kept(self.step):
                 yield from self.keep()

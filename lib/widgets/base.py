@@ -345,7 +345,9 @@ class LiveWidget(anywidget.AnyWidget):
         self._pages.clear()
         self.on_msg(self._receive, remove=True)
         cells.forget(self)
+        layout = self.layout  # a widget of its own, which ipywidgets would keep
         super().close()
+        layout.close()
 
     def __repr__(self) -> str:
         return f"<{self.describe()}>"
