@@ -89,7 +89,7 @@ class Moment:
 
 
 class SmallModel:
-    """A decoder of 83,000 parameters that learns to go on with the course's prose.
+    """A decoder of 84,288 parameters that learns to go on with the course's prose.
 
         small = SmallModel()
         for _ in small.work(steps=500): ...
