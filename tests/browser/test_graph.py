@@ -96,6 +96,14 @@ def test_plays_and_pauses_with_the_space_bar(g: Live) -> None:
     g.until("d.playing === 'false' && d.position === '7'")
 
 
+def test_playing_again_begins_at_the_start_with_its_words(g: Live) -> None:
+    start = g.js("(live.seek(0), live.lines.textContent)")
+    g.js("live.seek(live.last)")
+    assert g.js("live.lines.textContent") != start
+    again = g.js("(live.play(), live.pause(), [live.position, live.lines.textContent])")
+    assert again == [0, start]
+
+
 def test_own_expression_and_its_errors(g: Live) -> None:
     text = g.control("expression")
     text.fill("tanh(p*q) - p")

@@ -217,7 +217,7 @@ class GraphView extends GraphPicture {
   }
 
   play() {
-    if (this.position >= this.last) this.position = 0;
+    if (this.position >= this.last) this.go(0);
     this.playing = true;
     this.clock = null;
     this.link.invalidate();
