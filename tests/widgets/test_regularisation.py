@@ -141,7 +141,9 @@ def test_play_pause_and_end_under_a_loop():
         await until(lambda: page.of_kind("news")[-1]["step"] == 100)
         await until(lambda: page.of_kind("news")[-1]["playing"] is False)
         counts = [m["counts"][0] for m in page.of_kind("news")]
-        assert sum(counts) == 20
+        # each record once; the snapshot had the first, a pause may have made one more
+        assert sum(counts) == len(widget.lab.held.records) - 1
+        assert sum(counts) in (20, 21)
         page.do("play")  # from the end it starts again
         await until(lambda: 0 < widget.lab.step < 100)
         page.tell(kind="bye")
