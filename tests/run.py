@@ -69,7 +69,7 @@ STEPS: dict[str, Step] = {
         "the lessons and widgets in JupyterLab in Chromium",
         [
             [PYTHON, "tests/browser/chromium.py"],
-            [*PYTEST, "tests/browser", *parallel(2)],
+            [*PYTEST, "tests/browser", *parallel(2), "--no-loadscope-reorder"],
         ],
     ),
     "binder": Step(

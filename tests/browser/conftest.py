@@ -20,6 +20,8 @@ LOGS = ROOT / "artifacts" / "logs"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test in this folder that uses a browser carries the marker `browser`."""
     here = Path(__file__).parent
+    # the longest file first, so that no worker waits for another at the end
+    items.sort(key=lambda item: item.path.name != "test_lessons.py")
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         if item.path.is_relative_to(here) and "browser" in fixtures:

@@ -186,6 +186,7 @@ def test_click_on_the_curves_and_space(reg: Live) -> None:
 
 def test_keys_stay_and_error_shows(reg: Live) -> None:
     promises.check_keys_stay(reg)
+    reg.rerun()  # Enter on the play button has started it
     promises.check_error_shows(reg, "patience")
 
 

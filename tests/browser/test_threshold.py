@@ -209,6 +209,7 @@ def test_sweep_by_space_and_stretched_axis(thr: Live) -> None:
 
 def test_keys_stay_and_error_shows(thr: Live) -> None:
     promises.check_keys_stay(thr)
+    thr.rerun()  # Enter on the play button has started it
     promises.check_error_shows(thr, "threshold")
 
 

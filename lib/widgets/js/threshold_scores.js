@@ -20,8 +20,8 @@ export function wilson(hits, trials) {
   const [n, p] = [trials, hits / trials];
   const middle = p + (Z * Z) / (2 * n);
   const half = Z * Math.sqrt((p * (1 - p)) / n + (Z * Z) / (4 * n * n));
-  return [-1, 1].map((sign) =>
-    Math.min(1, Math.max(0, (middle + sign * half) / (1 + (Z * Z) / n))));
+  const [low, high] = [-1, 1].map((sign) => (middle + sign * half) / (1 + (Z * Z) / n));
+  return [hits ? Math.max(0, low) : 0, hits < n ? Math.min(1, high) : 1]; // no 1e-18
 }
 
 export function amount(value) {
