@@ -69,14 +69,18 @@ def changed_lessons() -> list[Path]:
     return [lesson for lesson in all_lessons() if lesson in changed]
 
 
-def execute(nb: Notebook, folder: Path) -> None:
-    """Run every cell, in place, in a new kernel that stands in `folder`."""
+def execute(nb: Notebook, folder: Path, started: list[int]) -> None:
+    """Run every cell, in place, in a new kernel that stands in `folder`.
+
+    `started` receives the place of each cell, in the notebook, as it begins.
+    """
     client = NotebookClient(
         nb,
         timeout=CELL_TIMEOUT,
         kernel_name="python3",
         record_timing=False,
         store_widget_state=False,
+        on_cell_start=lambda cell, cell_index: started.append(cell_index),
         resources={"metadata": {"path": str(folder)}},
     )
     client.execute()
@@ -150,26 +154,16 @@ def refresh(path: Path) -> str | None:
     for cell in nb.cells:
         if cell.cell_type == "code":
             cell.execution_count, cell.outputs = None, []
+    started: list[int] = []
     try:
-        execute(nb, path.parent)
+        execute(nb, path.parent, started)
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        return failure(nb, error)
+        source = nb.cells[started[-1]].source.splitlines()[0]
+        where = f"cell {started[-1]} (`{source}`)"
+        return f"{where} failed, file left as it was:\n{error}"
     normalise(nb)
     save(nb, path)
     return None
-
-
-def failure(nb: Notebook, error: Exception) -> str:
-    """Which cell failed, and why.
-
-    A cell that raised has its count; one that never ended, or ended the kernel, not.
-    """
-    code = [i for i, c in enumerate(nb.cells) if c.cell_type == "code" and c.source]
-    waiting = [i for i in code if nb.cells[i].execution_count is None]
-    raised = isinstance(error, CellExecutionError)
-    failed = [i for i in code if i not in waiting][-1] if raised else waiting[0]
-    source = nb.cells[failed].source.splitlines()[0]
-    return f"cell {failed} (`{source}`) failed, file left as it was:\n{error}"
 
 
 def chosen(options: argparse.Namespace) -> list[Path]:

@@ -62,8 +62,8 @@ class TrainingDashboard(LiveWidget):
     """
 
     PICTURED = True
-    _esm = page("core.js", "ui.js", "plot.js", "heat.js", "dashboard_panels.js",
-                "dashboard_answers.js", "dashboard_records.js",
+    _esm = page("core.js", "ui.js", "training.js", "plot.js", "heat.js",
+                "dashboard_panels.js", "dashboard_answers.js", "dashboard_records.js",
                 "dashboard.js")  # fmt: skip
     _css = styles("dashboard.css")
 

@@ -87,7 +87,9 @@ class Graph(LiveWidget):
         ValueError: no expression, or a value that a control does not allow.
     """
 
-    _esm = page("core.js", "ui.js", "plot.js", "graph_draw.js", "graph.js")
+    _esm = page(
+        "core.js", "ui.js", "stepping.js", "plot.js", "graph_draw.js", "graph.js"
+    )
     _css = styles("graph.css")
 
     CONTROLS = (

@@ -49,7 +49,9 @@ class ModelRace(LiveWidget):
         ValueError: a control that does not exist, or a value that it does not allow.
     """
 
-    _esm = page("core.js", "ui.js", "plot.js", "legend.js", "model_race.js")
+    _esm = page(
+        "core.js", "ui.js", "training.js", "plot.js", "legend.js", "model_race.js"
+    )
 
     CONTROLS = (
         Control("optimizers", "Optimizers", "several", ("SGD", "Momentum", "Adam"),

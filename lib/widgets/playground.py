@@ -52,8 +52,8 @@ class Playground(LiveWidget):
             that it does not allow.
     """
 
-    _esm = page("core.js", "ui.js", "plot.js", "heat.js", "playground_net.js",
-                "playground_draw.js", "playground.js")  # fmt: skip
+    _esm = page("core.js", "ui.js", "training.js", "plot.js", "heat.js",
+                "playground_net.js", "playground_draw.js", "playground.js")  # fmt: skip
     _css = styles("playground.css")
     PICTURED = True
 

@@ -50,6 +50,7 @@ class Regularisation(LiveWidget):
     _esm = page(
         "core.js",
         "ui.js",
+        "training.js",
         "plot.js",
         "heat.js",
         "regularisation_pictures.js",

@@ -61,8 +61,8 @@ class Sequence(LiveWidget):
             value that a control does not allow.
     """
 
-    _esm = page("core.js", "ui.js", "plot.js", "heat.js", "sequence_strips.js",
-                "sequence_curves.js", "sequence.js")  # fmt: skip
+    _esm = page("core.js", "ui.js", "stepping.js", "plot.js", "heat.js",
+                "sequence_strips.js", "sequence_curves.js", "sequence.js")  # fmt: skip
     _css = styles("sequence.css")
     PICTURED = True
 

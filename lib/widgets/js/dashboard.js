@@ -2,7 +2,8 @@
 // two runs. The kernel trains (lib/dashboard.py) and sends each record once; the page
 // keeps them, so that scrubbing back never disturbs the training.
 import { bytes, element, floats, mount } from "./core.js";
-import { Transport, View, button, short } from "./ui.js";
+import { button, short } from "./ui.js";
+import { TrainingView } from "./training.js";
 import { swatch } from "./plot.js";
 import { Chart, DASHED, RUNS, Strips, percent } from "./dashboard_panels.js";
 import { Answers, Confusion, answer } from "./dashboard_answers.js";
@@ -27,7 +28,7 @@ const SHOWN = [
     choices: [["all", "all"], ["wrong", "wrong only"], ["unsure", "least certain"]] },
 ];
 
-class DashboardView extends View {
+class DashboardView extends TrainingView {
   constructor(root, link) {
     super(root, link);
     this.loss = new Chart("Loss of training and validation over time", "loss");
@@ -38,10 +39,7 @@ class DashboardView extends View {
     this.confusion = new Confusion("Which classes are taken for which", 310);
     this.panels = [this.loss, this.right, this.gradient, this.weights, this.answers,
       this.confusion];
-    this.transport = new Transport(this, []);
-    this.transport.speed.parentElement.remove(); // here the kernel keeps the speed
     this.records = {}; // run -> {about, rows, details}
-    this.position = null; // step shown, or null: the newest
     this.turned = 0; // pages turned in the examples
     this.built = false;
     for (const panel of this.panels) this.listen(panel);
@@ -71,16 +69,14 @@ class DashboardView extends View {
       + "new one", () => this.command("stop")));
     this.transport.node.append(button("Save picture", "Save all panels as one PNG", () =>
       this.saveAll(), { class: "lm-save" }));
-    this.bar = element("progress", { max: "1", value: "0",
-      "aria-label": "share of the steps taken" });
-    this.left = element("span", { class: "lm-where lm-dash-left" });
+    this.left.classList.add("lm-dash-left");
     this.root.append(
       element("div", { class: "lm-row" }, ...add("data", "epochs", "device", "speed"),
         local.get("axis")),
       element("div", { class: "lm-pair lm-dash-pair" },
         this.panel(this.loss, "Loss", local.get("log"), local.get("noisy")),
         this.panel(this.right, "Accuracy")),
-      this.transport.node, element("div", { class: "lm-progress" }, this.bar, this.left),
+      this.transport.node, this.progress,
       this.statusLine, this.errorBox, this.table(), this.settings(add),
       element("div", { class: "lm-pair lm-dash-pair" },
         this.panel(this.gradient, "Length of the gradient", local.get("gradient")),
@@ -143,12 +139,6 @@ class DashboardView extends View {
     this.take(state, state);
   }
 
-  message(content, buffers) {
-    const parts = {};
-    (content.parts || []).forEach((name, k) => { parts[name] = buffers[k]; });
-    this.take(content, parts);
-  }
-
   take(content, parts) {
     if (content.run !== this.run) {
       this.run = content.run;
@@ -169,7 +159,7 @@ class DashboardView extends View {
       const drops = this.records[name]?.about.drops;
       this.controls.get(`dropout${end}`).input.disabled = !drops;
     }
-    this.pace();
+    this.pace(this.taken, this.total);
     this.announce();
   }
 
@@ -204,49 +194,7 @@ class DashboardView extends View {
     if (run.details.length > KEPT) run.details = run.details.filter((_, k) => k % 2 === 0);
   }
 
-  // Steps a second over the last few seconds, for the time left.
-  pace() {
-    const now = performance.now();
-    if (!this.playing) this.clock = null;
-    else if (!this.clock || this.taken < this.clock.step) {
-      this.clock = { now, step: this.taken };
-    }
-    this.bar.value = Math.min(1, this.taken / this.total);
-    let text = `${this.taken} of ${this.total} steps`;
-    const passed = this.clock ? (now - this.clock.now) / 1000 : 0;
-    if (passed > 0.5 && this.taken > this.clock.step) {
-      const rate = (this.taken - this.clock.step) / passed;
-      text += `, ${short(Math.round(rate))} a second, `
-        + `${Math.ceil((this.total - this.taken) / rate)} s left`;
-    }
-    this.left.textContent = text;
-  }
-
   // ---- hands ---------------------------------------------------------------------------
-
-  command(name) {
-    this.position = null;
-    this.link.command(name);
-  }
-
-  play() { this.command("play"); }
-
-  step() { this.command("step"); }
-
-  reset() { this.command("reset"); }
-
-  pause() {
-    if (this.link.alive) this.link.command("pause");
-    this.playing = false;
-  }
-
-  seek(step) {
-    // the end is what the scrubber shows: the training may be a step further by now
-    const end = Math.min(this.newest, Number(this.transport.scrub.max));
-    this.position = step >= end ? null : Math.max(0, step);
-    this.announce();
-    this.link.invalidate();
-  }
 
   listen(panel) {
     const { canvas } = panel.frame;
@@ -312,10 +260,6 @@ class DashboardView extends View {
 
   get newest() {
     return Math.max(0, ...this.runs.map(({ rows }) => rows.at(-1)?.[STEP] || 0));
-  }
-
-  get shownStep() {
-    return this.position === null ? this.newest : this.position;
   }
 
   // How many of these, which are in the order of their steps, lie at or before the one

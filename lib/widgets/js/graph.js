@@ -46,8 +46,6 @@ class GraphView extends GraphPicture {
     this.problem = element("div", { class: "lm-graph-problem", role: "alert" });
     this.lines = element("div", { class: "lm-readout lm-graph-lines" });
     this.hover = element("div", { class: "lm-readout lm-graph-hover" }, "\u00a0");
-    this.position = 0;
-    this.playing = false;
     this.rows = new Map(); // variable -> parts of its row in the table
     this.listen();
   }
@@ -101,7 +99,6 @@ class GraphView extends GraphPicture {
       : ` The last good graph stays: ${this.graph.text}`}` : "";
     if (this.problem.textContent !== text) this.problem.textContent = text;
     this.showValues(content.values);
-    this.showLeaves();
     this.tell();
   }
 
@@ -216,45 +213,6 @@ class GraphView extends GraphPicture {
     return !this.graph.parents[k].length || this.ops.indexOf(k) < this.position;
   }
 
-  play() {
-    if (this.position >= this.last) this.go(0);
-    this.playing = true;
-    this.clock = null;
-    this.link.invalidate();
-  }
-
-  pause() {
-    this.playing = false;
-    this.link.invalidate();
-  }
-
-  step() { this.seek(this.position + 1); }
-
-  reset() { this.seek(0); }
-
-  seek(position) {
-    this.playing = false;
-    this.go(position);
-  }
-
-  go(position) {
-    this.position = Math.min(Math.max(0, position), this.last);
-    this.showLeaves();
-    this.tell();
-    this.link.invalidate();
-  }
-
-  advance(now) {
-    if (!this.playing) return;
-    if (this.clock === null) this.clock = now;
-    if (now - this.clock >= 1000 / this.transport.perSecond) {
-      this.clock = now;
-      this.go(this.position + 1);
-      if (this.position >= this.last) this.playing = false;
-    }
-    this.link.invalidate();
-  }
-
   listen() {
     const { canvas } = this.frame;
     const under = (event) => {
@@ -329,6 +287,7 @@ class GraphView extends GraphPicture {
   }
 
   tell() {
+    this.showLeaves();
     const { phase, node } = this.at(this.position);
     const { names } = this.graph;
     const L = names[names.length - 1];

@@ -1,6 +1,7 @@
 // The drawing of a computation graph: boxes with value and gradient, and between them
 // edges with the local derivatives. `lib/widgets/graph_still.py` has placed them.
-import { View, short } from "./ui.js";
+import { short } from "./ui.js";
+import { SteppingView } from "./stepping.js";
 
 const GRADIENT = { light: "#b84a00", dark: "#ff9a5c" };
 const LEAF = { light: "#0072b2", dark: "#4da3e0" };
@@ -10,7 +11,7 @@ const SIGNS = { "*": "×", "-": "−", "/": "÷" };
 
 // What graph.js shows has frame, graph, data, local, ops, position, last; computed(k)
 // and gradients() say what is known at this step.
-export class GraphPicture extends View {
+export class GraphPicture extends SteppingView {
   drawGraph(phase, node) {
     const pen = this.frame.begin(this.theme);
     if (!pen) return;

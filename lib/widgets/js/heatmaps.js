@@ -174,10 +174,6 @@ class HeatmapsView extends View {
     this.take(state, state.buffers || {});
   }
 
-  message(content, buffers) {
-    this.take(content, Object.fromEntries(content.parts.map((p, k) => [p, buffers[k]])));
-  }
-
   take(now, parts) {
     const other = !this.now || now.subject !== this.now.subject;
     const before = this.now;

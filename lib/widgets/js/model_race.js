@@ -2,14 +2,15 @@
 // the loss while it trains. The kernel trains (lib/model_race.py) and sends each record
 // once; the page keeps them all, so that scrubbing back never disturbs the training.
 import { element, floats, mount } from "./core.js";
-import { Transport, View, button, short } from "./ui.js";
+import { button, short } from "./ui.js";
+import { TrainingView } from "./training.js";
 import { Curves, Field, Frame, cross, mark, polyline } from "./plot.js";
 import { Legend } from "./legend.js";
 
 const WIDTH = 7; // step, a, b, training loss, validation loss, accuracy, off the plane
 const [STEP, A, B, TRAIN, VALIDATION, ACCURACY, OFF] = [0, 1, 2, 3, 4, 5, 6];
 
-class ModelRaceView extends View {
+class ModelRaceView extends TrainingView {
   constructor(root, link) {
     super(root, link);
     this.map = new Frame("Map of the network's loss with the way of each optimizer", 400);
@@ -17,13 +18,10 @@ class ModelRaceView extends View {
     this.curves = new Curves("Loss against step for each optimizer", "step",
       "training loss");
     this.curves.frame.neighbour = this.map;
-    this.transport = new Transport(this, []);
-    this.transport.speed.parentElement.remove(); // here the kernel keeps the speed
     this.legend = new Legend((name) => this.flip(name),
       ["Optimizer", "Rate", "Training loss now"]);
     this.readout = element("div", { class: "lm-readout" }, "\u00a0");
     this.rows = new Map(); // racer -> array of records
-    this.position = null; // step shown, or null: the newest
     this.built = false;
     this.listen();
   }
@@ -48,12 +46,9 @@ class ModelRaceView extends View {
       add("learning_rate"));
     const knobs = element("fieldset", {}, element("legend", {}, "Starts again"),
       add("batch_size"));
-    this.bar = element("progress", { max: "1", value: "0",
-      "aria-label": "share of the steps taken" });
-    this.left = element("span", { class: "lm-where" });
     this.legend.build(state.racers);
     this.root.append(top, pictures, this.transport.node,
-      element("div", { class: "lm-progress" }, this.bar, this.left),
+      this.progress,
       this.statusLine, this.errorBox,
       element("div", { class: "lm-columns" }, this.legend.node,
         element("div", { class: "lm-knobs" }, rates, knobs)));
@@ -67,12 +62,6 @@ class ModelRaceView extends View {
     if (!this.built) this.build(state);
     this.rows.clear();
     this.take(state, { rows: state.rows, map: state.map });
-  }
-
-  message(content, buffers) {
-    const parts = {};
-    (content.parts || []).forEach((name, k) => { parts[name] = buffers[k]; });
-    this.take(content, parts);
   }
 
   take(content, parts) {
@@ -92,7 +81,7 @@ class ModelRaceView extends View {
     }
     this.takeRows(content, floats(parts.rows));
     if (parts.map) this.takeMap(floats(parts.map), content.size);
-    this.pace();
+    this.pace(this.taken, this.values.steps);
     this.announce();
   }
 
@@ -119,54 +108,7 @@ class ModelRaceView extends View {
     this.field = new Field(grid, size, this.bounds, lowest, true);
   }
 
-  // Steps a second over the last few seconds, for the time left.
-  pace() {
-    const now = performance.now();
-    if (!this.playing) this.clock = null;
-    else if (!this.clock || this.taken < this.clock.step) {
-      this.clock = { now, step: this.taken };
-    }
-    const goal = this.values.steps;
-    this.bar.value = Math.min(1, this.taken / goal);
-    let text = `${this.taken} of ${goal} steps`;
-    const passed = this.clock ? (now - this.clock.now) / 1000 : 0;
-    if (passed > 0.5 && this.taken > this.clock.step) {
-      const rate = (this.taken - this.clock.step) / passed;
-      text += `, ${short(Math.round(rate))} a second, ` +
-        `${Math.ceil((goal - this.taken) / rate)} s left`;
-    }
-    this.left.textContent = text;
-  }
-
   // ---- hands -----------------------------------------------------------------------
-
-  play() {
-    this.position = null;
-    this.link.command("play");
-  }
-
-  pause() {
-    if (this.link.alive) this.link.command("pause");
-    this.playing = false;
-  }
-
-  step() {
-    this.position = null;
-    this.link.command("step");
-  }
-
-  reset() {
-    this.position = null;
-    this.link.command("reset");
-  }
-
-  seek(step) {
-    // the end is what the scrubber shows: the training may be a step further by now
-    const end = Math.min(this.newest, Number(this.transport.scrub.max));
-    this.position = step >= end ? null : step;
-    this.announce();
-    this.link.invalidate();
-  }
 
   flip(name) {
     const on = new Set(this.values.optimizers);
@@ -194,13 +136,6 @@ class ModelRaceView extends View {
     });
   }
 
-  // Here every step is the kernel's: without it there is only the way back to look at.
-  ended() {
-    super.ended();
-    const { playButton, stepButton, resetButton } = this.transport;
-    for (const node of [playButton, stepButton, resetButton]) node.disabled = true;
-  }
-
   // What the legend of a saved picture tells.
   pictured() {
     return [...this.legend.rows].filter(([name]) =>
@@ -208,14 +143,6 @@ class ModelRaceView extends View {
   }
 
   // ---- drawing ---------------------------------------------------------------------
-
-  get newest() {
-    return this.taken || 0;
-  }
-
-  get shownStep() {
-    return this.position === null ? this.newest : this.position;
-  }
 
   // How many records of a racer lie at or before the step shown.
   count(rows) {

@@ -186,12 +186,6 @@ class NextTokenView extends View {
     this.take(state, { log_p, logits, draws, losses });
   }
 
-  message(content, buffers) {
-    const parts = {};
-    content.parts.forEach((name, k) => { parts[name] = buffers[k]; });
-    this.take(content, parts);
-  }
-
   take(content, parts) {
     const { ids, typed, at, beams, training, moment, run, step, kept } = content;
     Object.assign(this, { ids, typed, at, beams, training, moment, taught: step });

@@ -2,7 +2,7 @@
 // that can be turned below. The kernel trains (lib/playground.py) and tells one moment
 // after the other; the page keeps them, so that going back and looking need no kernel.
 import { bytes, element, floats, mount } from "./core.js";
-import { Transport, button, short, uniqueId } from "./ui.js";
+import { button, short, uniqueId } from "./ui.js";
 import { Curves, Frame } from "./plot.js";
 import { Maps, Net, Wiring } from "./playground_net.js";
 import { CURVE_STYLES, PlaygroundPictures, STEP, squared } from "./playground_draw.js";
@@ -24,12 +24,9 @@ class PlaygroundView extends PlaygroundPictures {
     this.close = new Frame("The chosen neuron's response over the plane", 250);
     squared(this.close, 44, 210);
     this.curves.frame.beside = () => 260;
-    this.transport = new Transport(this, []);
-    this.transport.speed.parentElement.remove(); // here the kernel keeps the speed
     this.readout = element("div", { class: "lm-readout" }, "\u00a0");
     this.frames = []; // moments: {step, theta, scales, neurons, output}
     this.rows = [];
-    this.position = null; // step shown, or null: the newest
     this.chosen = { kind: "neuron", layer: 1, k: 0 };
     this.chosenWeight = 0;
     this.listen();
@@ -51,9 +48,6 @@ class PlaygroundView extends PlaygroundPictures {
       ? { name, label, kind: "choice", help, choices }
       : { name, label, kind: "toggle", help }, () => {});
     this.layers = element("div", { class: "lm-layers" });
-    this.bar = element("progress", { max: "1", value: "0",
-      "aria-label": "share of the epochs done" });
-    this.left = element("span", { class: "lm-where" });
     this.clear = button("Remove", "Take away the points that you added", () =>
       this.link.command("clear"));
     this.root.append(
@@ -69,7 +63,7 @@ class PlaygroundView extends PlaygroundPictures {
             local("label", "as", [["1", "blue"], ["0", "orange"]],
               "The class of the points that you add"), this.clear))),
       this.readout, this.transport.node,
-      element("div", { class: "lm-progress" }, this.bar, this.left),
+      this.progress,
       this.statusLine, this.errorBox,
       element("div", { class: "lm-pair" },
         element("div", { class: "lm-right" }, this.curves.frame.node,
@@ -211,12 +205,6 @@ class PlaygroundView extends PlaygroundPictures {
       output: outputs.slice(m * large, (m + 1) * large) }));
   }
 
-  message(content, buffers) {
-    const parts = {};
-    (content.parts || []).forEach((name, k) => { parts[name] = buffers[k]; });
-    this.take(content, parts);
-  }
-
   take(content, parts) {
     if (content.run !== this.run) {
       this.run = content.run;
@@ -245,7 +233,9 @@ class PlaygroundView extends PlaygroundPictures {
       this.keep({ step, theta: floats(parts.theta), scales: floats(parts.scale),
         neurons: bytes(parts.neuron).slice(), output: whole(parts.output) });
     }
-    this.pace();
+    const goal = this.values.epochs;
+    const whole = Math.floor(this.epoch + 1e-6);
+    this.pace(this.epoch, goal, `epoch ${whole} of ${goal}`);
     this.announce();
   }
 
@@ -302,53 +292,7 @@ class PlaygroundView extends PlaygroundPictures {
     if (focused) this.layers.querySelector(`[data-size="${focused}"]`)?.focus();
   }
 
-  // Epochs a second over the last seconds, for the time left.
-  pace() {
-    const now = performance.now();
-    if (!this.playing) this.clock = null;
-    else if (!this.clock || this.epoch < this.clock.epoch) {
-      this.clock = { now, epoch: this.epoch };
-    }
-    const goal = this.values.epochs;
-    this.bar.value = Math.min(1, this.epoch / goal);
-    let text = `epoch ${Math.floor(this.epoch + 1e-6)} of ${goal}`;
-    const passed = this.clock ? (now - this.clock.now) / 1000 : 0;
-    if (passed > 0.5 && this.epoch > this.clock.epoch) {
-      const rate = (this.epoch - this.clock.epoch) / passed;
-      const seconds = Math.ceil((goal - this.epoch) / rate);
-      text += `, ${short(rate)} a second, ${seconds} s left`;
-    }
-    this.left.textContent = text;
-  }
-
   // ---- hands -------------------------------------------------------------------------
-
-  play() {
-    this.position = null;
-    this.link.command("play");
-  }
-
-  pause() {
-    if (this.link.alive) this.link.command("pause");
-    this.playing = false;
-  }
-
-  step() {
-    this.position = null;
-    this.link.command("step");
-  }
-
-  reset() {
-    this.position = null;
-    this.link.command("reset");
-  }
-
-  seek(step) {
-    const end = Math.min(this.taken, Number(this.transport.scrub.max));
-    this.position = step >= end ? null : step;
-    this.announce();
-    this.link.invalidate();
-  }
 
   listen() {
     const net = this.net.frame.canvas;
@@ -411,10 +355,10 @@ class PlaygroundView extends PlaygroundPictures {
 
   ended() {
     super.ended();
-    const { playButton, stepButton, resetButton } = this.transport;
     const asking = this.root.querySelectorAll(".lm-layers button, .lm-depth button");
-    for (const node of [playButton, stepButton, resetButton, this.slide, this.field,
-      this.clear, ...this.boxes, ...asking]) node.disabled = true;
+    for (const node of [this.slide, this.field, this.clear, ...this.boxes, ...asking]) {
+      node.disabled = true;
+    }
   }
 
   pictured() {

@@ -1,6 +1,7 @@
 // The pictures of the playground: map, curves, one neuron large, and what the pointer
 // reads there. A moment is {step, theta, scales, neurons, output}.
-import { View, short } from "./ui.js";
+import { short } from "./ui.js";
+import { TrainingView } from "./training.js";
 import { polyline } from "./plot.js";
 import { colour, drawBitmap } from "./heat.js";
 import { zeroLine } from "./playground_net.js";
@@ -25,7 +26,7 @@ export function squared(frame, top, most) {
   };
 }
 
-export class PlaygroundPictures extends View {
+export class PlaygroundPictures extends TrainingView {
   // The last of what was kept at or before the step shown.
   get shown() {
     if (this.position === null) return this.frames[this.frames.length - 1];

@@ -105,12 +105,6 @@ class RaceView extends View {
     this.take(state, { grid: state.grid, cut: state.cut, paths: state.paths });
   }
 
-  message(content, buffers) {
-    const parts = {};
-    (content.parts || []).forEach((name, k) => { parts[name] = buffers[k]; });
-    this.take(content, parts);
-  }
-
   take(content, parts) {
     if (content.values) this.showValues(content.values);
     if (content.rates) this.showRates(content.rates);

@@ -1,7 +1,7 @@
 // Knobs against overfitting: two networks train in the kernel, with the knobs and
 // without. Each record comes once; the page keeps them all and can go back.
 import { bytes, element, floats, mount } from "./core.js";
-import { Transport, button, short } from "./ui.js";
+import { button, short } from "./ui.js";
 import { FREE, HELD, RegularisationPictures } from "./regularisation_pictures.js";
 
 const COLUMNS = [["train_loss", "training loss"], ["validation_loss", "validation loss"],
@@ -13,13 +13,10 @@ const SHARES = new Set(["train_accuracy", "validation_accuracy", "tiny", "exact"
 class RegularisationView extends RegularisationPictures {
   constructor(root, link) {
     super(root, link);
-    this.transport = new Transport(this, []);
-    this.transport.speed.parentElement.remove(); // here the kernel keeps the speed
     this.transport.stepButton.title = "One record, 5 steps, forward";
     this.runs = [[], []];
     this.best = [];
     this.points = [];
-    this.position = null; // step shown, or null: the newest
     this.listen();
   }
 
@@ -35,9 +32,6 @@ class RegularisationView extends RegularisationPictures {
     const box = (legend, ...nodes) =>
       element("fieldset", {}, element("legend", {}, legend), ...nodes);
     this.readout = element("div", { class: "lm-readout" });
-    this.bar = element("progress", { max: "1", value: "0",
-      "aria-label": "share of the steps taken" });
-    this.left = element("span", { class: "lm-where" });
     this.root.append(
       element("div", { class: "lm-row" }, ...add("speed", "steps", "device")),
       element("div", { class: "lm-pair" },
@@ -51,7 +45,7 @@ class RegularisationView extends RegularisationPictures {
               this.save("regularisation", ...this.pictures.map((f) => f.canvas)),
             { class: "lm-save" })))),
       this.transport.node,
-      element("div", { class: "lm-progress" }, this.bar, this.left),
+      this.progress,
       this.statusLine, this.errorBox, this.buildNumbers(),
       element("div", { class: "lm-pair" }, element("div", { class: "lm-still" },
         this.bars.node), element("div", { class: "lm-still" }, this.sizes.node)),
@@ -102,12 +96,6 @@ class RegularisationView extends RegularisationPictures {
     this.take(state, state);
   }
 
-  message(content, buffers) {
-    const parts = {};
-    content.parts.forEach((name, k) => { parts[name] = buffers[k]; });
-    this.take(content, parts);
-  }
-
   take(content, parts) {
     if (content.run !== this.run) {
       this.run = content.run;
@@ -121,7 +109,7 @@ class RegularisationView extends RegularisationPictures {
     this.showValues(content.values);
     if (parts.points) this.points = table(floats(parts.points), 4);
     this.takeRecords(content, floats(parts.rows), bytes(parts.maps));
-    this.pace();
+    this.pace(this.taken, this.values.steps);
     this.announce();
   }
 
@@ -142,50 +130,7 @@ class RegularisationView extends RegularisationPictures {
     });
   }
 
-  // Steps a second over the last few seconds, for the time left.
-  pace() {
-    const now = performance.now();
-    if (!this.playing) this.clock = null;
-    else if (!this.clock) this.clock = { now, step: this.taken };
-    const goal = this.values.steps;
-    this.bar.value = Math.min(1, this.taken / goal);
-    let text = `${this.taken} of ${goal} steps`;
-    const passed = this.clock ? (now - this.clock.now) / 1000 : 0;
-    if (passed > 0.5 && this.taken > this.clock.step) {
-      const rate = (this.taken - this.clock.step) / passed;
-      text += `, ${Math.ceil(Math.max(0, goal - this.taken) / rate)} s left`;
-    }
-    this.left.textContent = text;
-  }
-
   // ---- hands -----------------------------------------------------------------------------
-
-  play() {
-    this.position = null;
-    this.link.command("play");
-  }
-
-  pause() {
-    if (this.link.alive) this.link.command("pause");
-    this.playing = false;
-  }
-
-  step() {
-    this.position = null;
-    this.link.command("step");
-  }
-
-  reset() {
-    this.position = null;
-    this.link.command("reset");
-  }
-
-  seek(step) {
-    const end = Math.min(this.newest, Number(this.transport.scrub.max));
-    this.position = step >= end ? null : Math.max(0, step);
-    this.announce();
-    this.link.invalidate();
-  }
 
   listen() {
     for (const frame of this.pictures) {
@@ -205,26 +150,12 @@ class RegularisationView extends RegularisationPictures {
     });
   }
 
-  ended() {
-    super.ended();
-    const { playButton, stepButton, resetButton } = this.transport;
-    for (const node of [playButton, stepButton, resetButton]) node.disabled = true;
-  }
-
   pictured() {
     return [{ label: "with regularisation", style: HELD },
       { label: "without", style: FREE }];
   }
 
   // ---- drawing ---------------------------------------------------------------------------
-
-  get newest() {
-    return this.taken || 0;
-  }
-
-  get shownStep() {
-    return this.position === null ? this.newest : this.position;
-  }
 
   draw() {
     if (!this.built || !this.runs[0].length) return;

@@ -1,7 +1,8 @@
 // What the regularisation widget draws of one moment: the boundaries over the points,
 // the curves so far, and the weights as a histogram and sorted by size.
 import { element } from "./core.js";
-import { View, short } from "./ui.js";
+import { short } from "./ui.js";
+import { TrainingView } from "./training.js";
 import { Curves, Frame, mark, polyline } from "./plot.js";
 import { bitmap, colourBar, drawBitmap } from "./heat.js";
 
@@ -11,7 +12,7 @@ const ONE = { light: "#8f3b00", dark: "#ffb07a", dash: [], mark: "circle" };
 const ZERO = { light: "#003a63", dark: "#9fd0f5", dash: [], mark: "square" };
 const LEAST = 1e-6; // below it the axis of the sizes ends
 
-export class RegularisationPictures extends View {
+export class RegularisationPictures extends TrainingView {
   constructor(root, link) {
     super(root, link);
     this.map = new Frame("Decision boundary with regularisation, and without in grey", 400);

@@ -31,9 +31,7 @@ class SequenceView extends GradientCurves {
     this.training.node.classList.add("lm-seq-training");
     this.traces = [];
     this.records = [];
-    this.position = 0;
     this.shown = null; // record on show, or null: the newest
-    this.playing = false;
     this.listen();
   }
 
@@ -88,12 +86,6 @@ class SequenceView extends GradientCurves {
     this.take(state, parts);
   }
 
-  message(content, buffers) {
-    const parts = {};
-    content.parts.forEach((name, k) => { parts[name] = buffers[k]; });
-    this.take(content, parts);
-  }
-
   take(content, parts) {
     if (content.run !== this.run) {
       this.run = content.run;
@@ -143,45 +135,6 @@ class SequenceView extends GradientCurves {
   get chosen() {
     const cell = this.values.cell;
     return cell === "all" ? this.kind || "lstm" : cell;
-  }
-
-  play() {
-    if (this.position >= this.last) this.position = 0;
-    this.playing = true;
-    this.clock = null;
-    this.link.invalidate();
-  }
-
-  pause() {
-    this.playing = false;
-    this.tell();
-    this.link.invalidate();
-  }
-
-  step() { this.seek(this.position + 1); }
-
-  reset() { this.seek(0); }
-
-  seek(position) {
-    this.playing = false;
-    this.go(position);
-  }
-
-  go(position) {
-    this.position = Math.min(Math.max(0, position), this.last);
-    this.tell();
-    this.link.invalidate();
-  }
-
-  advance(now) {
-    if (!this.playing) return;
-    if (this.clock === null) this.clock = now;
-    if (now - this.clock >= 1000 / this.transport.perSecond) {
-      this.clock = now;
-      this.go(this.position + 1);
-      if (this.position >= this.last) this.playing = false;
-    }
-    this.link.invalidate();
   }
 
   // What the second transport bar asks for: the kernel trains, the page goes back.

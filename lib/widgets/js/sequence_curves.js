@@ -1,6 +1,7 @@
 // The two curves of the sequence widget: how much of the gradient arrives how many steps
 // before the end, and the accuracy while the cells train.
-import { View, short } from "./ui.js";
+import { short } from "./ui.js";
+import { SteppingView } from "./stepping.js";
 import { mark, polyline } from "./plot.js";
 
 export const LOOKS = {
@@ -13,7 +14,7 @@ const FLOOR = 1e-12; // of the logarithmic axis: what is smaller has vanished
 
 // What sequence.js shows has reach and score (frames), kinds, records, shown, reached,
 // taken, pointed and values.
-export class GradientCurves extends View {
+export class GradientCurves extends SteppingView {
   get record() {
     return this.records[this.shown === null ? this.records.length - 1 : this.shown];
   }

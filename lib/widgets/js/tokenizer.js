@@ -121,12 +121,6 @@ class TokenizerPage extends View {
     this.take(state, { merges: state.merges, pairs: state.pairs });
   }
 
-  message(content, buffers) {
-    const parts = {};
-    content.parts.forEach((name, k) => { parts[name] = buffers[k]; });
-    this.take(content, parts);
-  }
-
   take(content, parts) {
     const fresh = content.film !== this.film;
     const { film, learned, complete, candidates } = content;

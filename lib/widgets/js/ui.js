@@ -191,6 +191,13 @@ export class View {
     for (const [name, value] of Object.entries(values)) this.value(name, value);
   }
 
+  // A message goes on to take(content, parts), its buffers by the names of its parts.
+  message(content, buffers) {
+    const parts = {};
+    (content.parts || []).forEach((name, k) => { parts[name] = buffers[k]; });
+    this.take(content, parts);
+  }
+
   // Screen readers hear this line: at most once a second while something runs.
   status(text, calm = true) {
     const now = performance.now();
