@@ -234,8 +234,8 @@ class PlaygroundView extends PlaygroundPictures {
         neurons: bytes(parts.neuron).slice(), output: whole(parts.output) });
     }
     const goal = this.values.epochs;
-    const whole = Math.floor(this.epoch + 1e-6);
-    this.pace(this.epoch, goal, `epoch ${whole} of ${goal}`);
+    const begun = Math.floor(this.epoch + 1e-6);
+    this.pace(this.epoch, goal, `epoch ${begun} of ${goal}`);
     this.announce();
   }
 
