@@ -14,17 +14,14 @@ window.bench = {
     bench.took = null;
     const before = mark();
     document.addEventListener(kind, (event) => {
-      const look = () => {
+      const painted = new MessageChannel(); // its task comes after the frame's drawing
+      painted.port1.onmessage = () => {
         const now = mark();
-        if (now === null || now === before) {
-          requestAnimationFrame(look);
-          return;
-        }
-        const after = new MessageChannel(); // a task of its own: the frame is painted
-        after.port1.onmessage = () => { bench.took = performance.now() - event.timeStamp; };
-        after.port2.postMessage(0);
+        if (now === null || now === before) wait();
+        else bench.took = performance.now() - event.timeStamp;
       };
-      requestAnimationFrame(look);
+      const wait = () => requestAnimationFrame(() => painted.port2.postMessage(0));
+      wait();
     }, { capture: true, once: true });
   },
 

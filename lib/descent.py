@@ -74,7 +74,10 @@ class Race:
         self.losses = np.full((R, N), np.nan)
         self.paths[:, 0] = self.start
         self.losses[:, 0] = self.surface.value(*self.start)
-        self._noise = self.noise * gradient_noise(self.seed, self.steps).numpy()
+        self._noise = (self.noise * gradient_noise(self.seed, self.steps)).tolist()
+        x0, x1, y0, y1 = self.surface.bounds
+        self._middle = (x0 + x1) / 2, (y0 + y1) / 2
+        self._reach = FAR * (x1 - x0), FAR * (y1 - y0)
         self._kept: set[str] = set()
 
     def keep(self, earlier: Race) -> Race:
@@ -137,7 +140,7 @@ class Race:
         if not math.isfinite(loss) or self._is_far(x, y):
             self.diverged_at[racer.name] = step
             return
-        self.paths[row, step] = x, y
+        self.paths[row, step, 0], self.paths[row, step, 1] = x, y
         self.losses[row, step] = loss
 
     def _slope(self, racer: _Racer, step: int) -> tuple[float, float]:
@@ -148,9 +151,8 @@ class Race:
         return dx, 0.0 if self.along_x else dy
 
     def _is_far(self, x: float, y: float) -> bool:
-        x0, x1, y0, y1 = self.surface.bounds
-        near_x = abs(x - (x0 + x1) / 2) <= FAR * (x1 - x0)
-        near_y = abs(y - (y0 + y1) / 2) <= FAR * (y1 - y0)
+        near_x = abs(x - self._middle[0]) <= self._reach[0]
+        near_y = abs(y - self._middle[1]) <= self._reach[1]
         return not (near_x and near_y)  # NaN compares as False, so it counts as far
 
     @property
@@ -181,16 +183,14 @@ class _Racer:
         self._slots = self.gradient.numpy()
         self._place = self.optimizer.theta.detach().numpy()
         self._fixed_y = start[1] if along_x else None
+        self.point: list[float] = self._place.tolist()
 
-    @property
-    def point(self) -> tuple[float, float]:
-        return float(self._place[0]), float(self._place[1])
-
-    def step(self, dx: float, dy: float) -> tuple[float, float]:
+    def step(self, dx: float, dy: float) -> list[float]:
         self._slots[0], self._slots[1] = dx, dy
         self.optimizer.step(gradient=self.gradient)
         if self._fixed_y is not None:
             self._place[1] = self._fixed_y  # AdamW's decay moves y without a gradient
+        self.point = self._place.tolist()
         return self.point
 
 

@@ -200,6 +200,13 @@ class Optimizer:
 
     def _check_gradient(self, gradient: object) -> None:
         theta = self.theta
+        fits = isinstance(gradient, Tensor) and (
+            gradient.shape == theta.shape
+            and gradient.dtype == theta.dtype
+            and gradient.device == theta.device
+        )
+        if fits and not gradient.requires_grad:
+            return
         if not isinstance(gradient, Tensor):
             raise ValueError(
                 f"gradient is a {type(gradient).__name__}: give a flat tensor like "

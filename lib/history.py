@@ -1,8 +1,9 @@
 """The published models of `data/models.csv`: size, data, compute, and the sources.
 
-Every number stands in the paper that the row names, at the place that it names. A field
-is empty where the paper gives no number: nothing is estimated here. `compute` has the
-usual estimate, six operations for each active parameter and token (Kaplan and others,
+Every number stands in the paper that the row names, at the place that it names; one
+comes from a second paper, which its row names too (T5, `active`). A field is empty
+where the paper gives no number: nothing is estimated here. `compute` has the usual
+estimate, six operations for each active parameter and token (Kaplan and others,
 "Scaling laws for neural language models", 2020, section 2.1), for whoever wants one.
 
 Left out: models whose makers publish no size, among them the best known ones of the
@@ -30,8 +31,8 @@ class Published:
         name, who, year: the year of publication.
         kind: what it works on, one of `KINDS`.
         parameters: all of them.
-        active: parameters that one token uses; fewer with a mixture of experts; None
-            where the paper does not say.
+        active: parameters that one token uses; fewer with a mixture of experts, or with
+            an encoder and a decoder; None where the paper does not say.
         examples, unit: how much it was trained on, counted in `unit`; None and "" where
             the paper does not say.
         flop: operations of the whole training, where the paper says.

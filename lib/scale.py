@@ -12,7 +12,16 @@ Without dropout, as here, its masks and copies fall away: 32 + 2 H T / C.
 Sizes of published models: GPT-2, Radford et al., 2019, table 2 (small: 12 layers, which
 the released weights confirm); BERT base, Devlin et al., 2019; GPT-3, Brown et al.,
 2020, table 2.1; all-MiniLM-L6-v2: its `config.json`. Peaks of GPUs: NVIDIA's data
-sheets, dense, without sparsity.
+sheets, dense, without sparsity; 32 bits without TF32, 16 bits with tensor cores (V100
+and T4: float16 only). The tables of specifications of
+- V100: images.nvidia.com/content/technologies/volta/pdf/
+  volta-v100-datasheet-update-us-1165301-r5.pdf, column SXM2;
+- T4: www.nvidia.com/content/dam/en-zz/Solutions/Data-Center/tesla-t4/
+  t4-tensor-core-datasheet-951643.pdf;
+- A100: www.nvidia.com/content/dam/en-zz/Solutions/Data-Center/a100/pdf/
+  nvidia-a100-datasheet-us-nvidia-1758950-r4-web.pdf, column 80GB SXM;
+- H100: resources.nvidia.com/en-us-gpu-resources/h100-datasheet-24306, column SXM; it
+  gives 1,979 TFLOPS in 16 bits with sparsity, twice the dense peak.
 
 Left out: mixtures of experts, grouped queries, several GPUs' traffic, inference caches.
 """
