@@ -53,7 +53,8 @@ class Subject:
         training, held_out: (x, y) pairs.
         examples: (K, C, H, W) to choose from; `answers` (K,), −1 where two are right.
         classes: their names.
-        layer: for Grad-CAM; None is the last that it can use.
+        layer: for Grad-CAM; None is the convolution's own output, "conv", before
+            pooling throws places away, or the last that Grad-CAM can use.
         goal: steps of a round of training. warm: of them before it is shown.
 
     Attributes:
@@ -89,7 +90,8 @@ class Subject:
         self.learning_rate, self.batch_size, self.seed = learning_rate, batch_size, seed
         self._first = copy.deepcopy(model).to(self.device)
         self.layers = layers_of(self._first, self.examples[:1])
-        self.layer = layer or (self.layers[-1] if self.layers else None)
+        usual = "conv" if "conv" in self.layers else next(reversed(self.layers), None)
+        self.layer = layer or usual
         self.reset()
 
     def reset(self) -> None:

@@ -120,7 +120,7 @@ class Interrupts:
     """
 
     def __init__(self) -> None:
-        self.inside = self.waiting = False
+        self.inside = self.waiting = self.ended = False
         self.before = signal.getsignal(signal.SIGINT)
         main = threading.current_thread() is threading.main_thread()
         self.installed = main and self.before not in (None, signal.SIG_IGN)
@@ -147,11 +147,19 @@ class Interrupts:
             signal.raise_signal(number)
 
     def close(self) -> None:
-        """Put back the handler that was there, unless there is a new one."""
+        """Put back the handler that was there, unless there is a new one.
+
+        If there is, from a run that is still under way, that run puts it back.
+        """
+        self.ended = True
+        handler = now = signal.getsignal(signal.SIGINT)
+        while isinstance(owner := getattr(handler, "__self__", None), Interrupts):
+            if not owner.ended:
+                break
+            handler = owner.before
         main = threading.current_thread() is threading.main_thread()
-        ours = signal.getsignal(signal.SIGINT) == self.take
-        if self.installed and main and ours:
-            signal.signal(signal.SIGINT, self.before)
+        if main and handler is not now:
+            signal.signal(signal.SIGINT, handler)
 
 
 class Scaled:

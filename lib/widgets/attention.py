@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 from lib.attention_lab import UNCHANGED, Look, Settings, Subject, compare
 from lib.attention_practice import Film, Practice, Record
-from lib.pretrained import minilm
+from lib.pretrained import SentenceEncoder, minilm
 from lib.widgets.attention_training import TRAINING, Training
 from lib.widgets.base import LiveWidget, Work, as_bytes, page, styles
 from lib.widgets.controls import Control
@@ -117,6 +117,9 @@ class AttentionView(Training, LiveWidget):
         elif isinstance(model, str):
             self.subject, first = _minilm(model), TEXT
             values = {**FIRST, **_one_text(values)}
+        elif isinstance(model, SentenceEncoder):
+            self.subject, first = Subject(model, tokenizer, tokens), TEXT
+            values = _one_text(values)
         else:
             self.subject = Subject(model, tokenizer, tokens)
             first = (replace(TEXT[1], label="Text", default=_first_text(self.subject)),)

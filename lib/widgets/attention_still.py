@@ -13,6 +13,8 @@ LABELS = 40  # tokens that still have room for their names
 def attention_figure(widget: Any) -> Figure:
     """All heads, the chosen one with its tokens, and how far each output moved.
 
+    The last only where something was changed, so that something has moved.
+
     Args:
         widget: an `AttentionView`.
     """
@@ -21,7 +23,14 @@ def attention_figure(widget: Any) -> Figure:
     figure = Figure(figsize=(10.5, 5.2), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1))
     _grid(left.subplots(), record.look, layer, head, widget.off)
-    large, bars = right.subplots(2, 1, height_ratios=(3, 1))
+    moved = record.change.moved.numpy()
+    if moved.max() > 0:
+        large, bars = right.subplots(2, 1, height_ratios=(3, 1))
+        bars.bar(range(len(moved)), moved, color="#0072b2")
+        bars.set(ylabel="moved", ylim=(0, 1.1 * float(moved.max())))
+        bars.set_xticks([])
+    else:
+        large = right.subplots()
     shown = np.sqrt(record.look.weights[layer, head].numpy())
     large.imshow(shown, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     large.set(title=f"layer {layer}, head {head}", ylabel="from")
@@ -30,10 +39,6 @@ def attention_figure(widget: Any) -> Figure:
         names = [token.replace("$", r"\$") for token in tokens]
         large.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
         large.set_yticks(range(len(names)), names, fontsize=7)
-    moved = record.change.moved.numpy()
-    bars.bar(range(len(moved)), moved, color="#0072b2")
-    bars.set(ylabel="moved", ylim=(0, max(0.01, 1.1 * float(moved.max()))))
-    bars.set_xticks([])
     return figure
 
 

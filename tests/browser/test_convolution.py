@@ -153,12 +153,22 @@ def test_a_kernel_without_room_says_so(conv: Live) -> None:
 # ---- part 2
 
 
+def inked(conv: Live) -> int:
+    """Pixels that are not black in the middle row of the pad, a tenth of it high."""
+    return conv.root.locator(".lm-pad").evaluate(
+        "c => { const [w, h] = [c.width, Math.round(c.height / 10)];"
+        " const data = c.getContext('2d').getImageData(5, 4.5 * h, w - 10, h).data;"
+        " return data.filter((v, k) => k % 4 === 0 && v > 60).length; }"
+    )
+
+
 def test_the_drawing_goes_through_every_layer(conv: Live) -> None:
     network(conv)
     before = conv.number("seen")
     conv.button("Clear").click()
     conv.until("Number(d.seen) > arg", before)
     assert conv.kernel("max(max(r) for r in w.values['drawing'])") == 0
+    assert inked(conv) > 50  # the words that say that the pad is empty
     mouse = conv.page.mouse
     conv.root.locator(".lm-pad").scroll_into_view_if_needed()
     box = conv.root.locator(".lm-pad").bounding_box()
@@ -176,6 +186,7 @@ def test_the_drawing_goes_through_every_layer(conv: Live) -> None:
     shares = conv.kernel("w.seen()['probabilities'].tolist()")
     np.testing.assert_allclose(conv.js("live.two.shares"), shares, atol=1e-4)
     assert conv.number("best") == int(np.argmax(shares))
+    assert conv.root.locator(".lm-pad").get_attribute("data-empty") == "false"
     conv.picture("convolution-drawn")
 
 

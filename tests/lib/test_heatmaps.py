@@ -237,6 +237,7 @@ def test_a_model_of_the_lesson_is_copied():
     made_of.advance(2)
     assert all(torch.equal(v, before[k]) for k, v in own.state_dict().items())
     assert made_of.layers == ["conv", "hidden", "pooled"]
+    assert made_of.layer == "conv"  # the pooled map has a quarter of the places
 
 
 def test_data_and_models_that_do_not_fit_are_refused():

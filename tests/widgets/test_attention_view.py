@@ -17,6 +17,7 @@ from lib.attention_lab import Subject
 from lib.attention_practice import Practice
 from lib.models.configs import EncoderConfig
 from lib.models.transformer import Encoder
+from lib.pretrained import minilm
 from lib.widgets.attention import EXAMPLES, AttentionView
 from tests.widgets.conftest import FakePage, refused_values, values_over_range
 from tests.widgets.test_base import until
@@ -421,6 +422,18 @@ def test_the_picture_shows_maps_head_and_bars():
     heights = [bar.get_height() for bar in bars.patches]
     np.testing.assert_allclose(heights, widget.record.change.moved)
     assert [t.get_text() for t in large.get_xticklabels()] == TEXT.split()
+
+
+def test_nothing_moved_needs_no_panel():
+    grid, large = make(layer=1, head=2).figure().axes
+    assert (grid.get_xlabel(), large.get_ylabel()) == ("head", "from")
+
+
+def test_sentences_stay_when_the_encoder_is_passed():
+    widget = AttentionView(minilm(), text=EXAMPLES[2])
+    assert widget.values["example"] == EXAMPLES[2]
+    widget.set(example=EXAMPLES[1])
+    assert "climbed" in widget.record.look.tokens
 
 
 def test_wrong_models_and_controls_are_refused():

@@ -50,6 +50,10 @@ export class Pad {
     this.redraw();
   }
 
+  get empty() {
+    return this.values.every((v) => v === 0);
+  }
+
   // Wipe the pad, as the key C does; change() is called.
   clear() {
     this.values.fill(0);
@@ -191,6 +195,13 @@ export class Pad {
       const [i, j] = [Math.floor(k / size), k % size];
       pen.fillStyle = `rgb(${shade}, ${shade}, ${shade})`;
       pen.fillRect(edge(j), edge(i), edge(j + 1) - edge(j), edge(i + 1) - edge(i));
+    }
+    this.canvas.dataset.empty = this.empty;
+    if (this.enabled && this.empty) {
+      pen.fillStyle = "#a0a0a0";
+      pen.textAlign = "center";
+      pen.textBaseline = "middle";
+      pen.fillText("empty: draw here", wide / 2, wide / 2, wide - 8);
     }
     if (this.enabled && document.activeElement === this.canvas) this.drawCursor(pen, edge);
     pen.strokeStyle = theme.soft;
