@@ -276,7 +276,10 @@ def copied(inputs: Sequence[Any]) -> list[Any]:
 def same_value(one: Any, other: Any) -> bool:
     """Whether two arguments are equal; only values of plain types can differ."""
     if isinstance(one, torch.Tensor):
-        return one.shape == other.shape and torch.equal(one, other)
+        if one.shape != other.shape:
+            return False
+        both_nan = (one != one) & (other != other)  # NaN is not equal to itself
+        return bool(((one == other) | both_nan).all())
     if isinstance(one, np.ndarray):
         return np.array_equal(one, other)
     if isinstance(one, (tuple, list)):
@@ -284,7 +287,7 @@ def same_value(one: Any, other: Any) -> bool:
             same_value(a, b) for a, b in zip(one, other, strict=True)
         )
     if isinstance(one, (Real, str, dict, set)):
-        return one == other
+        return one == other or (one != one and other != other)  # NaN is as it was
     return True  # a function or a model: a copy never equals what it was made from
 
 
