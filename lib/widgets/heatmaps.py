@@ -55,7 +55,8 @@ class Heatmaps(LiveWidget):
         ValueError: model and data that do not fit, or a value that is not allowed.
     """
 
-    _esm = page("core.js", "ui.js", "plot.js", "heat.js", "pad.js", "heatmaps.js")
+    _esm = page("core.js", "ui.js", "plot.js", "heat.js", "pad.js",
+                "heatmaps_pictures.js", "heatmaps.js")  # fmt: skip
     _css = styles("heatmaps.css")
     PICTURED = True
 

@@ -56,7 +56,8 @@ class NextToken(LiveWidget):
         ValueError: a model without a tokenizer, an unknown control or value.
     """
 
-    _esm = page("core.js", "ui.js", "plot.js", "heat.js", "next_token.js")
+    _esm = page("core.js", "ui.js", "plot.js", "heat.js",
+                "next_token_pictures.js", "next_token.js")  # fmt: skip
     _css = styles("next_token.css")
 
     CONTROLS = (

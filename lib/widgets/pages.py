@@ -21,7 +21,7 @@ def page(*names: str) -> str:
     The last module names what the page runs: it holds the one `export default`.
     """
     text = "\n".join((JS / name).read_text(encoding="utf-8") for name in names)
-    text = re.sub(r"^import .*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^import [^;]*;\n", "", text, flags=re.MULTILINE)
     return re.sub(
         r"^export (?=function|class|const|async)", "", text, flags=re.MULTILINE
     )
