@@ -50,6 +50,14 @@ def start(data, seed=0, **options):
     return model, optimizer, train(model, mse_loss, batches, optimizer, **options)
 
 
+def take(run, halt=None):
+    """Take the steps of a run, up to step `halt` or to its end."""
+    for step in run:
+        if step.step == halt:
+            break
+    run.close()
+
+
 def flat(optimizer):
     return [optimizer.theta, *optimizer._flats[0].state.values()]
 
@@ -64,10 +72,7 @@ def test_resumed_run_equals_the_uninterrupted_one_bit_for_bit(data, tmp_path, st
     expected, by_once, run = start(data, history=whole)
     list(run)
     _, _, run = start(data, checkpoints=Checkpoints(tmp_path, every=1))
-    for step in run:
-        if step.step == stop:
-            break
-    run.close()
+    take(run, stop)
     # Everything is made anew, with other weights, another order and another dropout.
     history = History()
     model, optimizer, run = start(
@@ -83,6 +88,14 @@ def test_resumed_run_equals_the_uninterrupted_one_bit_for_bit(data, tmp_path, st
     assert left[-1].examples == 2 * N + 5 * BATCH
 
 
+def check_resuming(run, folder):
+    """`run(seed, halt, **options)` gives the same weights in one and in two parts."""
+    whole = run(0)
+    run(0, halt=9, checkpoints=Checkpoints(folder, every=3))
+    resumed = run(5, checkpoints=Checkpoints(folder), resume=True)
+    assert torch.equal(whole, resumed)
+
+
 def torch_run(data, seed, halt=None, **options):
     """A run with torch's optimizer and loader; returns the weights after it."""
     model = Net(seed)
@@ -93,11 +106,7 @@ def torch_run(data, seed, halt=None, **options):
         generator=torch.Generator().manual_seed(seed),
     )
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    run = train(model, mse_loss, batches, optimizer, epochs=3, **options)
-    for step in run:
-        if step.step == halt:
-            break
-    run.close()
+    take(train(model, mse_loss, batches, optimizer, epochs=3, **options), halt)
     return [x.clone() for x in model.state_dict().values()]
 
 
@@ -121,15 +130,10 @@ def test_generator_that_draws_between_batches_is_where_it_was(data, tmp_path):
         model = Net(seed)
         batches = Noisy(*data, BATCH, seed=seed)
         optimizer = Adam(model.parameters())
-        for step in train(model, mse_loss, batches, optimizer, steps=15, **options):
-            if step.step == halt:
-                break
+        take(train(model, mse_loss, batches, optimizer, steps=15, **options), halt)
         return optimizer.theta
 
-    whole = run(0)
-    run(0, halt=9, checkpoints=Checkpoints(tmp_path, every=3))
-    resumed = run(5, checkpoints=Checkpoints(tmp_path), resume=True)
-    assert torch.equal(whole, resumed)
+    check_resuming(run, tmp_path)
 
 
 def test_generator_that_others_draw_from_is_where_it_was(data, tmp_path):
@@ -141,15 +145,10 @@ def test_generator_that_others_draw_from_is_where_it_was(data, tmp_path):
             noise = torch.randn(targets.shape, generator=batches.generator)
             return mse_loss(predictions, targets + noise)
 
-        for step in train(model, noisy_loss, batches, optimizer, steps=15, **options):
-            if step.step == halt:
-                break
+        take(train(model, noisy_loss, batches, optimizer, steps=15, **options), halt)
         return optimizer.theta
 
-    whole = run(0)
-    run(0, halt=9, checkpoints=Checkpoints(tmp_path, every=3))
-    resumed = run(5, checkpoints=Checkpoints(tmp_path), resume=True)
-    assert torch.equal(whole, resumed)
+    check_resuming(run, tmp_path)
 
 
 @pytest.mark.parametrize(

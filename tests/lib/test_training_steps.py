@@ -9,34 +9,12 @@ from torch.nn.functional import mse_loss
 
 from lib.optimizers import GradientDescent
 from lib.training import clip_gradient_norm, train
-
-N = 10
+from tests.lib.training_cases import N, linear_data, make_model, sgd, weights
 
 
 @pytest.fixture
 def data():
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(N, 3, generator=generator)
-    y = x @ torch.tensor([[1.0], [-2.0], [0.5]]) + 0.1
-    return x, y
-
-
-def make_model(dropout=0.0):
-    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Dropout(dropout))
-    model.append(nn.Linear(4, 1))
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for p in model.parameters():
-            p.copy_(torch.randn(p.shape, generator=generator) * 0.5)
-    return model
-
-
-def sgd(model, rate=0.1):
-    return torch.optim.SGD(model.parameters(), lr=rate)
-
-
-def weights(model):
-    return nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+    return linear_data()
 
 
 def gradients(seed=0, dtype=torch.float64, scale=1.0):

@@ -5,45 +5,18 @@ import threading
 
 import pytest
 import torch
-from torch import nn
 from torch.nn.functional import mse_loss
 
 from lib.loop_parts import Interrupts
 from lib.optimizers import GradientDescent
 from lib.regularizers import EarlyStopping
 from lib.training import History, Step, evaluate, fit, minibatches, train
-
-N = 10
+from tests.lib.training_cases import linear_data, make_model, modes, sgd, weights
 
 
 @pytest.fixture
 def data():
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(N, 3, generator=generator)
-    y = x @ torch.tensor([[1.0], [-2.0], [0.5]]) + 0.1
-    return x, y
-
-
-def make_model(dropout=0.0):
-    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Dropout(dropout))
-    model.append(nn.Linear(4, 1))
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for p in model.parameters():
-            p.copy_(torch.randn(p.shape, generator=generator) * 0.5)
-    return model
-
-
-def sgd(model, rate=0.1):
-    return torch.optim.SGD(model.parameters(), lr=rate)
-
-
-def weights(model):
-    return nn.utils.parameters_to_vector(model.parameters()).detach().clone()
-
-
-def modes(model):
-    return [part.training for part in model.modules()]
+    return linear_data()
 
 
 def error(predictions, targets):

@@ -70,6 +70,14 @@ def open_page():
         page.widget.close()
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Models on the CPU, and a short first run for the map of a race of models."""
+    monkeypatch.setenv("WORKBOOK_DEVICE", "cpu")
+    monkeypatch.setattr("lib.model_race.PILOT_STEPS", 5)
+    monkeypatch.setattr("lib.model_race.MAP_EXAMPLES", 64)
+
+
 def values_over_range(control: Any) -> list[Any]:
     """The ends of what a control allows, its middle, and every choice."""
     if control.kind in ("range", "log"):

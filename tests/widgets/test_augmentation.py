@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import io
 import json
-import weakref
 
 import numpy as np
 import pytest
@@ -18,7 +16,7 @@ from lib.augment import cutout, random_affine
 from lib.augmentation_lab import Comparison, Settings
 from lib.models.cnn import CNN
 from lib.widgets import Augmentation
-from tests.widgets.conftest import FakePage, refused_values, values_over_range
+from tests.widgets.conftest import FakePage, values_over_range
 from tests.widgets.test_base import until
 
 NAMES = [c.name for c in Augmentation.CONTROLS]
@@ -130,16 +128,6 @@ def test_a_page_can_move_every_control_over_its_whole_range(open_page, name):
         assert page.of_kind("value")[-1]["value"] == widget.values[name] == value
         assert widget.versions.isfinite().all()
     json.dumps(page.messages, allow_nan=False)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_refused_value_leaves_everything_as_it_is(open_page, name):
-    widget = Augmentation()
-    page, before = open_page(widget), dict(widget.values)
-    for value in refused_values(control(name)):
-        with pytest.raises(ValueError, match=f"{name} was given"):
-            page.set(name, value)
-    assert widget.values == before
 
 
 # ---- versions and what is read in them
@@ -317,17 +305,12 @@ def test_an_error_is_shown_in_the_page_under_a_loop(monkeypatch):
     asyncio.run(play())
 
 
-def test_text_and_picture_are_the_same_on_every_run():
-    first, second = (Augmentation(Half(), degrees=90) for _ in range(2))
-    for widget in (first, second):
-        widget.run(steps=10)
+def test_text_and_ink_after_training():
+    widget = Augmentation(Half(), degrees=90)
+    widget.run(steps=10)
     text = "Augmentation: 15 versions of a picture, and training with them"
-    assert first.describe() == second.describe() == text
-    data, metadata = first._repr_mimebundle_()
-    assert data["text/plain"] == metadata["image/png"]["alt"] == text
-    png = first.still()
-    assert png == second.still()
-    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
+    assert widget.describe() == text
+    pixels = np.asarray(Image.open(io.BytesIO(widget.still())).convert("L"))
     assert (pixels < 128).mean() > 0.05
 
 
@@ -343,14 +326,3 @@ def test_the_picture_shows_versions_readings_and_curves():
     rows = np.array(widget.comparison.rows)
     for line, column in zip(right.lines, (1, 2), strict=True):
         np.testing.assert_allclose(line.get_ydata(), 100 * rows[:, column])
-
-
-def test_close_frees_everything():
-    widget = Augmentation(examples=20)
-    FakePage(widget).hello().do("step")
-    widget.finish()
-    gone = [weakref.ref(widget), weakref.ref(widget.comparison)]
-    widget.close()
-    del widget
-    gc.collect()
-    assert [ref() for ref in gone] == [None, None]

@@ -1,14 +1,9 @@
 """What a control takes, what it refuses with a sentence, and what the page is told."""
 
-import json
-
 import numpy as np
 import pytest
 
 from lib.widgets.controls import Control
-from lib.widgets.line_fit import LineFit
-from lib.widgets.model_race import ModelRace
-from lib.widgets.race import DescentRace
 from tests.widgets.conftest import refused_values, values_over_range
 
 NAMES = (("a", "First"), ("b", "Second"), ("c", "Third"))
@@ -21,14 +16,13 @@ FLAG = Control("flag", "Flag", "toggle", False)
 PLACE = Control("place", "Place", "point", (0.0, 0.0))
 WORDS = Control("words", "Words", "text", "a b", high=40)
 ALL = (STEPS, SHARE, RATE, KIND, SOME, FLAG, PLACE, WORDS)
-OF_WIDGETS = [c for w in (DescentRace, LineFit, ModelRace) for c in w.CONTROLS]
 
 
 def of_kind(control):
     return f"{control.name}-{control.kind}"
 
 
-@pytest.mark.parametrize("control", [*ALL, *OF_WIDGETS], ids=of_kind)
+@pytest.mark.parametrize("control", ALL, ids=of_kind)
 def test_every_allowed_value_is_taken_and_stays_what_it_is(control):
     for value in [control.default, *values_over_range(control)]:
         taken = control.check(value)
@@ -40,7 +34,7 @@ def test_every_allowed_value_is_taken_and_stays_what_it_is(control):
             assert type(taken) is type(control.default)
 
 
-@pytest.mark.parametrize("control", [*ALL, *OF_WIDGETS], ids=of_kind)
+@pytest.mark.parametrize("control", ALL, ids=of_kind)
 def test_every_other_value_is_refused_with_the_name_and_what_is_allowed(control):
     sentence = f"^{control.name} was given .*; it takes "
     for value in refused_values(control):
@@ -87,24 +81,3 @@ def test_a_point_is_two_numbers(value):
     with pytest.raises(ValueError, match=r"place was given .*; it takes two"):
         PLACE.check(value)
     assert PLACE.check(np.array([1, 2])) == (1.0, 2.0)
-
-
-@pytest.mark.parametrize("control", OF_WIDGETS, ids=of_kind)
-def test_the_page_is_told_all_it_needs_as_json(control):
-    spec = json.loads(json.dumps(control.spec(), allow_nan=False))
-    assert (spec["name"], spec["label"]) == (control.name, control.label)
-    assert spec["label"]
-    assert spec["kind"] in ("range", "log", "choice", "several", "toggle", "point")
-    if spec["kind"] in ("range", "log"):
-        assert spec["low"] <= control.default <= spec["high"]
-        assert spec["step"] > 0
-        assert spec["whole"] == isinstance(control.default, int)
-    if spec["kind"] in ("choice", "several"):
-        assert [tuple(pair) for pair in spec["choices"]] == list(control.choices)
-        assert all(label for _value, label in spec["choices"])
-
-
-@pytest.mark.parametrize("widget", [DescentRace, LineFit, ModelRace])
-def test_no_two_controls_of_a_widget_share_a_name(widget):
-    names = [control.name for control in widget.CONTROLS]
-    assert len(set(names)) == len(names)

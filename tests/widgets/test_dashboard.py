@@ -19,15 +19,11 @@ from lib.models.mlp import MLP
 from lib.widgets import dashboard_parts
 from lib.widgets.base import WINDOW
 from lib.widgets.dashboard import RATES, TrainingDashboard
-from tests.widgets.conftest import FakePage, refused_values, values_over_range
+from tests.widgets.conftest import FakePage, values_over_range
 from tests.widgets.test_base import until
 
 CONTROLS = {control.name: control for control in TrainingDashboard.CONTROLS}
-
-
-@pytest.fixture(autouse=True)
-def _on_the_cpu(monkeypatch):
-    monkeypatch.setenv("WORKBOOK_DEVICE", "cpu")
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def make(**values) -> TrainingDashboard:
@@ -142,16 +138,9 @@ def test_new_data_starts_again_with_models_that_fit_it(open_page, data):
     assert (len(book.data["texts"]) > 0) == (data == "reviews")
 
 
-def test_a_refused_value_leaves_everything_as_it_is(open_page):
+def test_a_model_that_does_not_fit_leaves_everything_as_it_is(open_page):
     widget = make()
     page, before, simulation = open_page(widget), dict(widget.values), widget.simulation
-    for name, control in CONTROLS.items():
-        for value in refused_values(control):
-            if name.startswith("weight_decay") and value == 3:
-                value = 0.2
-            with pytest.raises(ValueError, match=f"{name} was given"):
-                page.set(name, value)
-            assert page.of_kind("value")[-1]["value"] == before[name]
     with pytest.raises(ValueError, match="does not fit wine"):
         page.set("model", "cnn")
     assert widget.values == before
@@ -454,14 +443,8 @@ def test_the_picture_draws_each_curve_and_the_examples(data):
     assert widget.still().startswith(b"\x89PNG\r\n\x1a\n")
 
 
-def test_text_is_the_same_on_every_run():
-    first, second = make(), make()
-    first.run(2)
-    text = "Training dashboard of MLP 13-128-3 on wine"
-    assert first.describe() == second.describe() == text
-    data, metadata = first._repr_mimebundle_()
-    assert data["text/plain"] == metadata["image/png"]["alt"] == text
-    assert "model_id" in data["application/vnd.jupyter.widget-view+json"]
+def test_text():
+    assert make().describe() == "Training dashboard of MLP 13-128-3 on wine"
 
 
 def test_close_frees_widget_models_and_task():

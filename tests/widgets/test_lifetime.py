@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable
 
-import numpy as np
 import pytest
 from ipywidgets.widgets import widget as registry
 
 from lib import widgets
 from lib.widgets.base import LiveWidget
+from tests.widgets.cases import make
 from tests.widgets.conftest import FakePage
 
 KEPT = 300  # objects that all of them together may leave: a cache that grew
 
-# What a widget needs that cannot be made without; all others take nothing.
-ARGUMENTS: dict[str, Callable[[], tuple]] = {
-    "LineFit": lambda: (np.arange(9.0), np.arange(9.0) ** 1.1),
-}
+pytestmark = pytest.mark.usefixtures("quick")
+# These bring models or data of their own, which must go too; the others are small.
+WHOLE = {"AttentionView", "Convolution", "NextToken"}
 QUICK = {"LineFit", "DescentRace", "Timeline"}
 
 
 def use_and_close(name: str) -> weakref.ref:
     """A widget that was made, seen by a page and used, then closed."""
-    widget: LiveWidget = getattr(widgets, name)(*ARGUMENTS.get(name, tuple)())
+    widget: LiveWidget = getattr(widgets, name)() if name in WHOLE else make(name)
     page = FakePage(widget).hello()
     page.set(widget.CONTROLS[0].name, widget.values[widget.CONTROLS[0].name])
     widget.close()

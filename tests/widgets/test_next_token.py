@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
-import weakref
 
 import numpy as np
 import pytest
@@ -15,22 +13,14 @@ from lib.models.configs import DecoderConfig
 from lib.models.generation import beam_search, generate, next_probabilities
 from lib.models.transformer import Decoder
 from lib.next_token_lab import prose_tokenizer
-from lib.tokenizers import BytePairTokenizer, CharacterTokenizer
+from lib.tokenizers import CharacterTokenizer
 from lib.widgets.next_token import LONGEST, NextToken
-from tests.widgets.conftest import FakePage, refused_values, values_over_range
+from tests.widgets.cases import PROSE
+from tests.widgets.cases import next_token as make
+from tests.widgets.conftest import FakePage, values_over_range
 from tests.widgets.test_base import until
 
 CONTROLS = [control.name for control in NextToken.CONTROLS]
-TEXT = "the cat sat on the mat and the rat sat on the cat"
-
-
-def make(context: int = 16, **values) -> NextToken:
-    """A widget over a model of its own, which is quick to make."""
-    tokenizer = BytePairTokenizer.train([TEXT], size=270)
-    shape = {"vocab_size": len(tokenizer), "context": context}
-    config = DecoderConfig(channels=16, num_heads=2, hidden=32, std=0.6, **shape)
-    values.setdefault("prompt", "the cat")
-    return NextToken(Decoder(config, seed=2), tokenizer, "<start>", **values)
 
 
 @pytest.fixture(scope="module")
@@ -60,17 +50,6 @@ def test_a_page_can_move_every_control_over_its_whole_range(open_page, name):
         torch.testing.assert_close(widget.probabilities(), wanted)
         assert widget.probabilities().sum().item() == pytest.approx(1)
     json.dumps(page.messages, allow_nan=False)
-
-
-@pytest.mark.parametrize("name", CONTROLS)
-def test_a_refused_value_leaves_everything_as_it_is(open_page, name):
-    widget = make()
-    page, before = open_page(widget), dict(widget.values)
-    for value in refused_values(control(widget, name)):
-        with pytest.raises(ValueError, match=f"{name} was given"):
-            page.set(name, value)
-        assert page.of_kind("value")[-1]["value"] == before[name]
-    assert widget.values == before
 
 
 def test_top_k_goes_up_to_the_vocabulary_of_the_model():
@@ -191,7 +170,7 @@ def test_the_cost_with_and_without_the_cache(open_page):
 
 
 def test_a_model_without_unknown_tokens_says_so(open_page):
-    tokenizer = CharacterTokenizer.train([TEXT], special=())
+    tokenizer = CharacterTokenizer.train([PROSE], special=())
     config = DecoderConfig(vocab_size=len(tokenizer), channels=8, num_heads=2)
     page = open_page(NextToken(Decoder(config), tokenizer, prompt="the"))
     assert page.widget.reader.start == []
@@ -328,13 +307,3 @@ def test_an_error_is_shown_in_the_page_under_a_loop(monkeypatch):
         widget.close()
 
     asyncio.run(play())
-
-
-def test_close_frees_everything():
-    widget = make()
-    FakePage(widget).hello().do("take", 4)
-    gone = [weakref.ref(widget), weakref.ref(widget.reader.model)]
-    widget.close()
-    del widget
-    gc.collect()
-    assert [ref() for ref in gone] == [None, None]

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import gc
 import io
 import json
-import weakref
 
 import numpy as np
 import pytest
@@ -20,7 +17,7 @@ from lib.widgets.playground import Playground
 from lib.widgets.playground_controls import layer_sizes
 from lib.widgets.playground_still import shown
 from lib.widgets.playground_wire import FINEST
-from tests.widgets.conftest import FakePage, refused_values, values_over_range
+from tests.widgets.conftest import FakePage, values_over_range
 from tests.widgets.test_base import until
 
 CONTROLS = {c.name: c for c in Playground.CONTROLS}
@@ -96,23 +93,6 @@ def test_every_set_of_features_and_layers_can_be_chosen(open_page):
     assert widget.simulation.sizes == (7, 5, 1, 1)
 
 
-@pytest.mark.parametrize("name", CONTROLS)
-def test_a_refused_value_leaves_everything_as_it_is(open_page, name):
-    widget = make()
-    page, before = open_page(widget), dict(widget.values)
-    refused = refused_values(CONTROLS[name])
-    if name == "features":
-        refused.append([])
-    if name == "hidden":
-        refused += ["9", "0", "4 x", "1 1 1 1 1 1 1", "-2", "4.5"]
-    for value in refused:
-        with pytest.raises(ValueError, match=f"{name} was given"):
-            page.set(name, value)
-        assert page.of_kind("value")[-1]["value"] == before[name]
-    assert widget.values == before
-    assert widget._runs == 1
-
-
 @pytest.mark.parametrize(
     ("text", "sizes"), [("", ()), ("  ", ()), ("4 2", (4, 2)), (" 8,1 ", (8, 1))]
 )
@@ -140,11 +120,6 @@ def test_controls_reach_the_network(open_page):
     assert widget.simulation.step == 0
     assert widget.simulation.model.activation == "relu"
     assert widget.simulation.dropout == 0.4
-
-
-def test_an_unknown_control_is_refused():
-    with pytest.raises(ValueError, match="no control 'layers'; it has problem, dat"):
-        make(layers=3)
 
 
 # ---- training
@@ -460,16 +435,12 @@ def test_an_error_is_shown_in_the_page_under_a_loop_and_raised_without(monkeypat
         make().run(1)
 
 
-def test_text_and_picture_are_the_same_on_every_run():
-    first, second = make(), make()
-    for widget in (first, second):
-        widget.run(5)
+def test_text_and_colours_of_the_picture():
+    widget = make()
+    widget.run(5)
     text = "A playground: a small network learns points of the plane"
-    assert first.describe() == second.describe() == text
-    data, metadata = first._repr_mimebundle_()
-    assert data["text/plain"] == metadata["image/png"]["alt"] == text
-    png = second.still()
-    assert base64.b64decode(data["image/png"]) == png
+    assert widget.describe() == text
+    png = widget.still()
     pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), dtype=int)
     assert (np.ptp(pixels, axis=2) > 40).mean() > 0.02  # ink in colour
     assert len(png) < 80_000
@@ -510,18 +481,6 @@ def test_heights_are_shown_as_they_are_up_to_one():
     np.testing.assert_array_equal(
         shown(np.array([-3.0, 0.25, np.nan]), classes=False), [-1, 0.25, 0]
     )
-
-
-def test_close_frees_everything():
-    widget = make()
-    page = FakePage(widget).hello()
-    page.do("step")
-    gone = [weakref.ref(widget), weakref.ref(widget.simulation)]
-    gone.append(weakref.ref(widget.simulation.model))
-    widget.close()
-    del widget, page
-    gc.collect()
-    assert [ref() for ref in gone] == [None, None, None]
 
 
 def test_two_playgrounds_on_one_loop_do_not_disturb_each_other():
