@@ -58,6 +58,23 @@ window.bench = {
     link.send = (content) => { bench.sent += 1; send(content); };
   },
 
+  // Pictures drawn since the last call that showed news from the kernel.
+  tally() {
+    const view = bench.live();
+    if (bench.drawings === undefined) {
+      const draw = view.draw.bind(view);
+      let shown = 0;
+      view.draw = (now) => {
+        draw(now);
+        if (view.link.seq > shown) bench.drawings += 1;
+        shown = view.link.seq;
+      };
+    }
+    const count = bench.drawings;
+    bench.drawings = 0;
+    return count;
+  },
+
   // Log each picture that shows news from the kernel.
   watch() {
     const view = bench.live();

@@ -3,17 +3,20 @@
 Where to read, by question:
 
     how a model learns         surfaces, optimizers (flat and groups lie under it),
-                               schedules, losses, regularizers, training
+                               schedules, losses, regularizers, training, search
     what a model is            models.mlp, models.cnn, models.recurrent,
-                               models.attention, models.transformer, models.generation
+                               models.attention, models.transformer, models.generation,
+                               document_networks
     where the numbers go       models.autograd, device, checkpoints
     what it learns from        datasets, tokenizers, augment
     whether it has learnt      metrics, claims, intervals
     why it answers so          explain, occlusion, randomise
-    what others have trained   pretrained, wordpiece, weights, history, scale
+    what others have trained   pretrained, wordpiece, weights, reference_outputs,
+                               transfer, history, scale
     what you see               plots, widgets, and what they show: descent, model_race,
                                loss_plane, playground, dashboard, heatmaps, merges,
-                               expressions, and the modules that end in _lab
+                               expressions, network_plots, heatmap_figures, and the
+                               modules that end in _lab
     what you do                exercises
 
 Arrows go one way: chapters import widgets, widgets import training and models, and

@@ -26,6 +26,7 @@ _HOME = {
     "Augmentation": "augmentation",
     "ScaleCalculator": "scale",
     "Timeline": "timeline",
+    "Search": "search",
 }
 __all__ = list(_HOME)
 
