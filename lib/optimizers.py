@@ -171,10 +171,8 @@ class AdaGrad(Optimizer):
         g = add_decay(g, theta, weight_decay, out=scratch[0])  # g = g + λ θ
         s.addcmul_(g, g)  # s = s + g²
         root = torch.sqrt(s, out=scratch[1]).add_(eps)  # √s + ε
-        rate = learning_rate / (
-            1 + (t - 1) * learning_rate_decay
-        )  # η / (1 + (t − 1) κ)
-        theta.addcdiv_(g, root, value=-rate)  # θ = θ − rate · g / (√s + ε)
+        slower = 1 + (t - 1) * learning_rate_decay  # 1 + (t − 1) κ
+        theta.addcdiv_(g, root, value=-learning_rate / slower)
 
 
 class RMSProp(Optimizer):

@@ -329,6 +329,7 @@ def test_generators_that_do_not_fit_are_refused():
         set_generator_states(Net(), states)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_interrupted_fit_resumes_to_the_same_result(data, tmp_path):
     *_, optimizer, run = start(data)
     list(run)

@@ -168,6 +168,7 @@ def test_options_that_do_not_go_together_are_refused_at_the_call(data, options, 
         train(model, mse_loss, batches, sgd(model), steps=1, **options)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_waits_for_the_end_of_the_update(data):
     model, twin = make_model(), make_model()
     optimizer, before = sgd(model), signal.getsignal(signal.SIGINT)
@@ -188,6 +189,7 @@ def test_interrupt_waits_for_the_end_of_the_update(data):
     assert signal.getsignal(signal.SIGINT) == before
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_outside_the_update_comes_at_once(data):
     model = make_model()
 
