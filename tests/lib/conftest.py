@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt, also where a shell started us with it ignored."""
+    """Ctrl-C raises KeyboardInterrupt, also where a shell said to ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
