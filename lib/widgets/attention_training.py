@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from lib.attention_practice import TASKS, Practice
 from lib.device import available_devices
 from lib.widgets.base import Work
 from lib.widgets.controls import Control
+from lib.widgets.playing import Beat
 
 FRAME = 1 / 25  # seconds between two records while it trains
 
@@ -94,7 +94,7 @@ class Training:
 
     def _training(self) -> Work:
         """Steps and looks on the beat, until the goal."""
-        due = time.perf_counter()
+        beat = Beat()
         try:
             while self._playing and self.practice.step < self.values["steps"]:
                 left = self.values["steps"] - self.practice.step
@@ -102,8 +102,6 @@ class Training:
                     self.practice.advance(1)
                     yield
                 self._advance(1)
-                now = time.perf_counter()
-                due = max(due + FRAME, now - FRAME)  # a late beat is made up for
-                yield due - now if due > now else None
+                yield beat.rest(FRAME)
         finally:
             self._playing = False

@@ -36,6 +36,7 @@ from lib.widgets.dashboard_parts import (
     with_own,
 )
 from lib.widgets.model_race import FRAME, RATES, _listed
+from lib.widgets.playing import Beat
 
 RECORDS = 0.045  # of the time that records may take from training at full speed
 FOLLOWED = 0.75  # likewise at the speeds that a person can follow
@@ -290,7 +291,7 @@ class TrainingDashboard(LiveWidget):
         sim = self.simulation
         try:
             yield from self._recording()
-            due = since = time.perf_counter()
+            beat, since = Beat(), time.perf_counter()
             spent = 0.0
             while sim.active and (self._playing or sim.step < self._goal):
                 speed = self.values["speed"] if self._playing else "0"
@@ -304,10 +305,9 @@ class TrainingDashboard(LiveWidget):
                 if spent <= share * (now - since):
                     yield from self._recording()
                     spent += time.perf_counter() - now
-                now = time.perf_counter()
-                due = max(due + FRAME, now - FRAME)  # a late beat is made up for
-                if speed != "0" and due > now:
-                    yield due - now
+                rest = beat.rest(FRAME)
+                if speed != "0" and rest:
+                    yield rest
             yield from self._recording()
         finally:
             self._playing = self._stepping = False

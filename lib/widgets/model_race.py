@@ -19,6 +19,7 @@ from lib.model_race import ModelRace as Simulation
 from lib.model_race import Record
 from lib.widgets.base import LiveWidget, Work, as_bytes, page
 from lib.widgets.controls import Control
+from lib.widgets.playing import Beat
 from lib.widgets.racers import LABELS, RACERS, styles_for_page
 
 MAP = 33  # points of the map along each axis
@@ -212,16 +213,14 @@ class ModelRace(LiveWidget):
         waits until its share of the time allows it.
         """
         maps, records, pieces = self._map_pieces(), _Share(RECORDS), _Share(MAPS)
-        due = time.perf_counter()
+        beat = Beat()
         while True:
             left = self.values["steps"] - self.simulation.step
             stride = int(self.values["speed"])
             if stride:
                 self._take(min(stride, left))
                 next(maps)
-                now = time.perf_counter()
-                due = max(due + FRAME, now - FRAME)  # a late beat is made up for
-                yield due - now if due > now else None
+                yield beat.rest(FRAME)
             else:
                 self.simulation.advance(min(FAST, left))
                 records.use(self._record)

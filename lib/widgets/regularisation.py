@@ -6,7 +6,6 @@ knobs' settings and, in grey, one without. The simulation is `lib.regularisation
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -27,13 +26,14 @@ from lib.regularisation_lab import (
 )
 from lib.widgets.base import LiveWidget, Work, as_bytes, page, styles
 from lib.widgets.controls import Control
+from lib.widgets.playing import Beat, Played
 
 FRAME = 1 / 20  # seconds between two records at the slower speeds
 POINTS = ("examples", "label_noise")
 STEERING = ("continues", "speed", "steps")  # change nothing in a run
 
 
-class Regularisation(LiveWidget):
+class Regularisation(Played, LiveWidget):
     """A network that overfits, and beside it the same one with your knobs.
 
     Args:
@@ -152,17 +152,6 @@ class Regularisation(LiveWidget):
         self._playing = True
         self.start(self._training())
 
-    def do_pause(self) -> None:
-        """Stop; playing goes on from there."""
-        self.stop()
-        self._playing = False
-
-    def do_step(self) -> None:
-        """One record further: 5 steps of both."""
-        self.do_pause()
-        for _ in self.lab.advance():
-            pass
-
     def do_reset(self) -> None:
         """Back to the first weights, with the same seed."""
         self.do_pause()
@@ -185,11 +174,8 @@ class Regularisation(LiveWidget):
             for name, run in pairs
         }
 
-    def unwatched(self) -> None:
-        self.do_pause()
-
     def _training(self) -> Work:
-        due = time.perf_counter()
+        beat = Beat()
         try:
             while self._playing and self.lab.step < self.values["steps"]:
                 records = int(self.values["speed"])
@@ -198,9 +184,7 @@ class Regularisation(LiveWidget):
                     if self.lab.step >= self.values["steps"]:
                         break
                 if records:
-                    now = time.perf_counter()
-                    due = max(due + FRAME, now - FRAME)
-                    yield due - now if due > now else None
+                    yield beat.rest(FRAME)
         finally:
             self._playing = False
 

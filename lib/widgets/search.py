@@ -8,7 +8,6 @@ on the plane trains one there. The simulation is `lib.search_lab`.
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +21,7 @@ from lib.search_sides import SIDES
 from lib.search_trials import SETS, STATES
 from lib.widgets.base import LiveWidget, Work, as_bytes, page, styles
 from lib.widgets.controls import Control
+from lib.widgets.playing import Beat, Played
 
 METHODS = (("grid", "Grid"), ("random", "Random"), ("halving", "Halving"),
            ("range_test", "Range test"))  # fmt: skip
@@ -38,7 +38,7 @@ RULES = ("first", "second", "budget", "epochs", "candidates", "eta")
 TRIALS, EVENTS, SWEEPS = 4, 8, 5  # numbers in a row of each
 
 
-class Search(LiveWidget):
+class Search(Played, LiveWidget):
     """Two ways to choose hyperparameters, side by side on the same budget.
 
     Args:
@@ -154,17 +154,6 @@ class Search(LiveWidget):
         self._playing = True
         self.start(self._searching())
 
-    def do_pause(self) -> None:
-        """Stop; playing goes on from there."""
-        self.stop()
-        self._playing = False
-
-    def do_step(self) -> None:
-        """One epoch further."""
-        self.do_pause()
-        for _ in self.lab.advance():
-            pass
-
     def do_reset(self) -> None:
         """Back to the start with the same seed, without the trials by hand."""
         self.do_pause()
@@ -225,9 +214,6 @@ class Search(LiveWidget):
             found["test_accuracy"] = test.validation_accuracy
         return found
 
-    def unwatched(self) -> None:
-        self.do_pause()
-
     def close(self) -> None:
         """End the work and the training, and free the widget."""
         super().close()
@@ -235,15 +221,13 @@ class Search(LiveWidget):
             self.lab.close()
 
     def _searching(self) -> Work:
-        due = time.perf_counter()
+        beat = Beat()
         try:
             while self._playing and self.lab.busy:
                 yield from self.lab.advance()
                 rate = int(self.values["speed"])
                 if rate:
-                    now = time.perf_counter()
-                    due = max(due + 1 / rate, now - 1 / rate)
-                    yield due - now if due > now else None
+                    yield beat.rest(1 / rate)
         finally:
             self._playing = False
 
