@@ -151,7 +151,7 @@ class Live:
             f"(root, arg) => {{ const live = root.live; return ({code}); }}", arg
         )
 
-    def until(self, condition: str, arg: Any = None, timeout: float = 10) -> None:
+    def until(self, condition: str, arg: Any = None, timeout: float = 30) -> None:
         """Wait until `condition` holds, with `d` (data-*), `live`, `root` and `arg`."""
         self.page.wait_for_function(
             "([condition, arg]) => { const root = document.querySelector('.lm-live');"
@@ -179,7 +179,7 @@ class Live:
         code = f"w = {self.variable}\nprint(repr({expression}))"
         return ast.literal_eval(self.lab.ask(code))
 
-    def kernel_until(self, expression: str, wanted: Any, timeout: float = 10) -> None:
+    def kernel_until(self, expression: str, wanted: Any, timeout: float = 30) -> None:
         """Ask the kernel until the expression has the wanted value (or passes it)."""
         holds = wanted if callable(wanted) else lambda value: value == wanted
         deadline = time.monotonic() + timeout
@@ -300,8 +300,8 @@ def opened(
     """The notebook in JupyterLab, for all tests of one file: opening takes seconds."""
     context = browser.new_context(accept_downloads=True)
     page = context.new_page()
-    page.set_default_timeout(15_000)
-    expect.set_options(timeout=10_000)
+    page.set_default_timeout(30_000)
+    expect.set_options(timeout=30_000)
     lab = Lab(page, server, notebook.stem)
     yield Live(lab, notebook, variable)
     lab.close()

@@ -318,7 +318,7 @@ def test_endless_answer_is_stopped(stubborn):
 
     start = time.perf_counter()
     grade = grade_answer(TASK, swallows if stubborn else polite, time_limit=0.2)
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 8  # and not the ten of one sleep
     assert grade.outcome == "wrong"
     assert "did not end within 0.2 seconds" in grade.message
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 
 import numpy as np
 import pytest
 
 from lib.descent import Race
-from lib.device import memory_in_use
 from lib.widgets.line_fit import GRID, LineFit
+from tests.memory import growth
 from tests.widgets.cases import line_fit as make
 from tests.widgets.conftest import FakePage, values_over_range
 from tests.widgets.test_base import until
@@ -267,9 +266,4 @@ def test_opening_and_closing_a_hundred_times_keeps_the_memory():
 
     for _ in range(10):
         use()
-    gc.collect()
-    before = memory_in_use()
-    for _ in range(100):
-        use()
-    gc.collect()
-    assert memory_in_use() - before < 2e6  # leaked, 100 maps alone are 1.7 MB and more
+    assert growth(use, 100) < 1e6  # leaked, 100 maps alone are 1.7 MB and more

@@ -13,12 +13,12 @@ import pytest
 
 from lib.best_rates import BEST_RATES
 from lib.descent import Race, best_rate
-from lib.device import memory_in_use
 from lib.optimizers import OPTIMIZERS
 from lib.surfaces import SURFACES
 from lib.widgets import base
 from lib.widgets import race as race_module
 from lib.widgets.race import CUT, GRID, DescentRace
+from tests.memory import growth
 from tests.widgets.conftest import FakePage, values_over_range
 from tests.widgets.test_base import until
 
@@ -465,9 +465,4 @@ def test_opening_and_closing_a_hundred_times_keeps_the_memory():
 
     for _ in range(10):
         use()
-    gc.collect()
-    before = memory_in_use()
-    for _ in range(100):
-        use()
-    gc.collect()
-    assert memory_in_use() - before < 4e6  # leaked, 100 snapshots alone are 4.5 MB
+    assert growth(use, 100) < 2e6  # leaked, 100 snapshots alone are 4.5 MB
