@@ -78,47 +78,59 @@ class Race:
         x0, x1, y0, y1 = self.surface.bounds
         self._middle = (x0 + x1) / 2, (y0 + y1) / 2
         self._reach = FAR * (x1 - x0), FAR * (y1 - y0)
-        self._kept: set[str] = set()
+        self._racers: dict[str, _Racer] = {}
+        self._known: dict[str, int] = {}  # name -> step up to which its path is known
+        self._longest: Race | None = None  # what this one is the beginning of
 
     def keep(self, earlier: Race) -> Race:
         """Take over the paths of an earlier race that would come out the same again.
 
         A racer's path depends on nothing but the race's terms and its own settings, so
-        a changed setting of one racer makes no other run again.
+        a changed setting of one racer makes no other run again. A shorter race is the
+        beginning of a longer one. A longer one goes on where the earlier one ended,
+        with its racers, which the earlier one can then lend to no other.
         """
-        if earlier.done == earlier.steps and earlier._terms() == self._terms():
-            for row, (name, options) in enumerate(self.settings.items()):
-                if earlier.settings.get(name) == options:
-                    known = earlier.names.index(name)
-                    self.paths[row] = earlier.paths[known]
-                    self.losses[row] = earlier.losses[known]
-                    if name in earlier.diverged_at:
-                        self.diverged_at[name] = earlier.diverged_at[name]
-                    self._kept.add(name)
+        known = earlier._longest or earlier
+        if known.done < known.steps or known._terms() != self._terms():
+            return self
+        end = min(self.steps, known.steps)
+        for row, (name, options) in enumerate(self.settings.items()):
+            if known.settings.get(name) != options:
+                continue
+            stop = known.diverged_at.get(name, math.inf)
+            if end < min(self.steps, stop):
+                if name not in known._racers:
+                    continue  # lent already
+                self._racers[name] = known._racers.pop(name)
+            there = known.names.index(name)
+            self.paths[row, : end + 1] = known.paths[there, : end + 1]
+            self.losses[row, : end + 1] = known.losses[there, : end + 1]
+            if stop <= end:
+                self.diverged_at[name] = stop
+            self._known[name] = end
+        if self.steps < known.steps and len(self._known) == len(self.names):
+            self._longest = known
         return self
 
     def _terms(self) -> tuple:
+        """What all racers share, but for the number of steps."""
         start = tuple(map(float, self.start))
-        return (
-            id(self.surface),
-            start,
-            self.steps,
-            self.noise,
-            self.seed,
-            self.along_x,
-        )
+        return id(self.surface), start, self.noise, self.seed, self.along_x
 
     def work(self) -> Generator[None, None, None]:
         """Run to the end; yields every few steps, and may be left at any yield."""
-        racers = [
-            _Racer(name, self.start, options, self.along_x)
-            for name, options in self.settings.items()
-            if name not in self._kept
-        ]
-        rows = [self.names.index(racer.name) for racer in racers]
-        for step in range(1, self.steps + 1):
-            for row, racer in zip(rows, racers, strict=True):
-                if racer.name not in self.diverged_at:
+        running = []  # (row, racer, the last step that is known)
+        for row, (name, options) in enumerate(self.settings.items()):
+            known = self._known.get(name, 0)
+            if known < self.steps and name not in self.diverged_at:
+                if name not in self._racers:
+                    racer = _Racer(name, self.start, options, self.along_x)
+                    self._racers[name] = racer
+                running.append((row, self._racers[name], known))
+        self.done = min((known for *_, known in running), default=self.steps)
+        for step in range(self.done + 1, self.steps + 1):
+            for row, racer, known in running:
+                if step > known and racer.name not in self.diverged_at:
                     self._advance(row, racer, step)
             self.done = step
             if step % CHUNK == 0:

@@ -34,6 +34,7 @@ import traitlets
 
 from lib.widgets import cells
 from lib.widgets.controls import Control
+from lib.widgets.open_pages import OpenPage
 from lib.widgets.pages import as_bytes, page, styles
 
 __all__ = ["LiveWidget", "Work", "as_bytes", "page", "styles"]
@@ -41,7 +42,7 @@ __all__ = ["LiveWidget", "Work", "as_bytes", "page", "styles"]
 WINDOW = 2  # messages a page has not yet acknowledged
 SLICE = 0.02  # seconds of work before the loop gets its turn
 INTERVAL = 1 / 30  # seconds between two messages of running work
-LOST = 10.0  # seconds without an answer after which a page is not waited for
+HOLD = 0.5  # seconds that the answer to a changed control may wait for its effect
 
 Work = Generator[float | None, None, None]  # a number: wait so many seconds
 
@@ -68,6 +69,7 @@ class LiveWidget(anywidget.AnyWidget):
 
     CONTROLS: tuple[Control, ...] = ()
     PICTURED = False  # True where the still picture holds maps in many colours
+    SHOWN_WHOLE = False  # True where the page shows work once it is finished
     _css = styles()
 
     snapshot = traitlets.Dict().tag(sync=True)
@@ -79,11 +81,13 @@ class LiveWidget(anywidget.AnyWidget):
         self._loop = _running_loop()
         self._task: asyncio.Task | None = None
         self._work: Work | None = None
-        self._pages: dict[str, _Page] = {}
+        self._pages: dict[str, OpenPage] = {}
         self._sent = 0
         self._last_sent = 0.0
         self._stale = False
         self._closed = False
+        self._unanswered: list[str] = []  # changed controls whose page waits
+        self._timer: asyncio.TimerHandle | None = None
         super().__init__()
         self.on_msg(self._receive)
         cells.replace_earlier(self)
@@ -157,7 +161,7 @@ class LiveWidget(anywidget.AnyWidget):
         if kind == "hello":
             for other in self._pages.values():
                 other.lost_since_hello = True  # a reloaded tab leaves its old self here
-            self._pages[client] = _Page(self._sent)
+            self._pages[client] = OpenPage(self._sent)
             self.refresh()
             self.send({"kind": "welcome", "page": client, "seq": self._sent})
             self._drive_waiting_work()
@@ -166,7 +170,7 @@ class LiveWidget(anywidget.AnyWidget):
             if not self._pages:
                 self.unwatched()
         elif kind == "ack":
-            self._pages.setdefault(client, _Page(0)).answered(content["seq"])
+            self._pages.setdefault(client, OpenPage(0)).answered(content["seq"])
             self.pump(now=not self.working)
         elif kind == "set":
             self._answer_set(content)
@@ -179,21 +183,33 @@ class LiveWidget(anywidget.AnyWidget):
             raise ValueError(f"the page sent a message of unknown kind {kind!r}")
 
     def _answer_set(self, content: dict) -> None:
-        """A refused value is answered too: the page then shows the one that holds."""
-        name = content["name"]
+        """A refused value is answered too: the page then shows the one that holds.
+
+        The page keeps the newest value of a control until the last one is answered. So
+        where a value sets off work, the answer goes out with what the work shows first:
+        a hand that keeps moving then sees one picture after another, instead of
+        beginning the work again and again and seeing none.
+        """
+        before = self._work
         try:
             self._clear_error()
-            self.set(**{name: content["value"]})
+            self.set(**{content["name"]: content["value"]})
         finally:
-            if self._pages:
-                self.send(
-                    {
-                        "kind": "value",
-                        "name": name,
-                        "value": self.values.get(name),
-                    }
-                )
+            self._unanswered.append(content["name"])
+            if self._task is None or self._work is before:
+                self._answer_held()
+            else:
+                self._timer = self._loop.call_later(HOLD, self._answer_held)
         self.pump(now=True)
+
+    def _answer_held(self) -> None:
+        """Answer the changed controls whose pages wait."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        names, self._unanswered = self._unanswered, []
+        for name in names if self._pages else ():
+            self.send({"kind": "value", "name": name, "value": self.values.get(name)})
 
     def unwatched(self) -> None:
         """The last page has gone: work that nobody sees ends."""
@@ -281,6 +297,7 @@ class LiveWidget(anywidget.AnyWidget):
         if self._work is not None and not self._work.gi_running:
             self._work.close()
         self._work = None
+        self._answer_held()
 
     @property
     def working(self) -> bool:
@@ -294,7 +311,10 @@ class LiveWidget(anywidget.AnyWidget):
                 wait = _advance(work, SLICE)
                 if work is not self._work:  # the work itself started other work
                     return
+                sent = self._sent
                 self.pump()
+                if self._sent > sent and not self.SHOWN_WHOLE:
+                    self._answer_held()
                 await asyncio.sleep(wait or 0.0)
             self._done(work)
         except Exception as error:
@@ -306,6 +326,7 @@ class LiveWidget(anywidget.AnyWidget):
             self._work, self._task = None, None
         self._note_change()
         self.pump(now=True)
+        self._answer_held()
 
     def finish(self) -> None:
         """Run the waiting work to its end, here and now, and return."""
@@ -318,6 +339,7 @@ class LiveWidget(anywidget.AnyWidget):
                 pass
             self._note_change()
         self.pump(now=True)
+        self._answer_held()
 
     # ---- errors, end, pictures
 
@@ -367,35 +389,6 @@ class LiveWidget(anywidget.AnyWidget):
         from lib.widgets.still import as_png
 
         return as_png(self.figure(), self.PICTURED)
-
-
-class _Page:
-    """What the kernel knows of one open view: the last message it has drawn."""
-
-    def __init__(self, seen: int) -> None:
-        self.seen = seen
-        self.waiting_since: float | None = None
-        self.lost_since_hello = False
-        self.trip = 0.0  # seconds from a message to its answer, lately
-        self._times: dict[int, float] = {}
-
-    def asked(self, seq: int, now: float) -> None:
-        self._times[seq] = now
-        if self.waiting_since is None:
-            self.waiting_since = now
-
-    def answered(self, seq: int) -> None:
-        now = time.monotonic()
-        self.seen = max(self.seen, seq)
-        self.waiting_since = now
-        self.lost_since_hello = False
-        asked = self._times.get(seq, now - self.trip)
-        self._times = {k: t for k, t in self._times.items() if k > seq}
-        self.trip += 0.3 * (now - asked - self.trip)
-
-    def lost(self, sent: int, now: float) -> bool:
-        waits = sent > self.seen and self.waiting_since is not None
-        return waits and (self.lost_since_hello or now - self.waiting_since > LOST)
 
 
 def _advance(work: Work, seconds: float) -> float | None:

@@ -45,6 +45,7 @@ class DescentRace(LiveWidget):
     """
 
     _esm = page("core.js", "ui.js", "plot.js", "legend.js", "race.js")
+    SHOWN_WHOLE = True
 
     CONTROLS = (
         Control("surface", "Surface", "choice", "ravine", choices=_SURFACE_CHOICES),

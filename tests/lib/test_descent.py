@@ -294,7 +294,7 @@ def test_a_race_keeps_the_paths_that_would_come_out_the_same(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "other", [{"start": (1.0, 1.0)}, {"steps": 30}, {"noise": 0.1}, {"seed": 3}]
+    "other", [{"start": (1.0, 1.0)}, {"noise": 0.1}, {"seed": 3}, {"along_x": True}]
 )
 def test_a_race_on_other_terms_keeps_nothing(other):
     place = SURFACES["ravine"]
@@ -313,3 +313,79 @@ def test_a_race_that_was_left_early_is_not_kept():
     whole = Race(place, settings, place.start, steps=40).run()
     kept = Race(place, settings, place.start, steps=40).keep(earlier).run()
     np.testing.assert_array_equal(kept.paths, whole.paths)
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """(racer, step) of every step that any race takes from now on."""
+    taken: list[tuple[str, int]] = []
+    advance = Race._advance
+
+    def noted(race, row, racer, step):
+        taken.append((racer.name, step))
+        advance(race, row, racer, step)
+
+    monkeypatch.setattr(Race, "_advance", noted)
+    return taken
+
+
+def race_of(steps: int) -> Race:
+    """Momentum and Adam keep state, and SGD diverges at this rate at step 4."""
+    place = SURFACES["ravine"]
+    settings = {
+        "Momentum": {"learning_rate": 0.01},
+        "SGD": {"learning_rate": 1.0},
+        "Adam": {"learning_rate": 0.1},
+    }
+    return Race(place, settings, place.start, steps=steps, noise=0.3, seed=2)
+
+
+def assert_same(race: Race, other: Race) -> None:
+    np.testing.assert_array_equal(race.paths, other.paths)
+    np.testing.assert_array_equal(race.losses, other.losses)
+    assert race.diverged_at == other.diverged_at
+    assert race.done == other.done == race.steps
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 5, 39])
+def test_a_shorter_race_is_the_beginning_of_a_longer_one(steps, counted):
+    whole, wanted = race_of(40).run(), race_of(steps).run()
+    assert whole.diverged_at == {"SGD": 4}
+    counted.clear()
+    assert_same(race_of(steps).keep(whole).run(), wanted)
+    assert counted == []
+
+
+def test_a_longer_race_goes_on_where_the_earlier_one_ended(counted):
+    short, wanted = race_of(40).run(), race_of(57).run()
+    counted.clear()
+    assert_same(race_of(57).keep(short).run(), wanted)
+    assert {step for _, step in counted} == set(range(41, 58))
+    assert {name for name, _ in counted} == {"Momentum", "Adam"}
+
+
+def test_going_back_to_more_steps_runs_none_of_them_again(counted):
+    whole = race_of(40).run()
+    some = race_of(25).keep(whole).run()
+    few = race_of(5).keep(some).run()
+    wanted, longer = race_of(30).run(), race_of(48).run()
+    counted.clear()
+    again = race_of(30).keep(few).run()
+    assert_same(again, wanted)
+    assert counted == []
+    assert_same(race_of(48).keep(again).run(), longer)
+    assert {step for _, step in counted} == set(range(41, 49))
+
+
+def test_a_race_that_has_lent_its_racers_lends_them_no_more():
+    short, wanted = race_of(40).run(), race_of(60).run()
+    assert_same(race_of(60).keep(short).run(), wanted)
+    assert_same(race_of(60).keep(short).run(), wanted)
+    assert_same(race_of(20).keep(short).run(), race_of(20).run())
+
+
+def test_a_prolonged_race_that_is_left_is_run_afresh_the_next_time():
+    short, wanted = race_of(40).run(), race_of(60).run()
+    left = race_of(60).keep(short)
+    next(left.work())
+    assert_same(race_of(60).keep(left).run(), wanted)

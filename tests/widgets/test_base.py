@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from lib.widgets import base, cells
+from lib.widgets import base, cells, open_pages
 from lib.widgets.base import LiveWidget
 from lib.widgets.controls import Control
 from tests.widgets.conftest import FakePage
@@ -122,7 +122,7 @@ def test_at_most_two_messages_are_in_flight_and_none_of_the_news_is_lost():
 
 
 def test_a_page_that_never_answers_does_not_hold_up_the_others(monkeypatch):
-    monkeypatch.setattr(base, "LOST", 0.05)
+    monkeypatch.setattr(open_pages, "LOST", 0.05)
 
     async def play():
         widget = Counter(goal=3)
@@ -297,3 +297,94 @@ def test_joined_page_code_has_one_export_and_no_import():
     code = base.page("core.js", "ui.js", "plot.js", "legend.js", "race.js")
     assert code.count("export ") == 1
     assert "\nimport " not in code
+
+
+class Slow(Counter):
+    """A counter that begins anew whenever its goal moves, one number a slice."""
+
+    def changed(self, name: str) -> None:
+        self.numbers, self.told = [], 0
+        self.start(self.slow())
+
+    def slow(self):
+        for number in range(3):
+            time.sleep(base.SLICE)
+            self.numbers.append(number)
+            yield
+
+
+class Whole(Slow):
+    """The same, of which only the end is worth a look."""
+
+    SHOWN_WHOLE = True
+
+
+@pytest.mark.parametrize(("kind", "numbers"), [(Slow, 1), (Whole, 3)])
+def test_a_control_is_answered_once_its_work_shows_something(kind, numbers):
+    async def play():
+        widget = kind()
+        page = FakePage(widget).hello()
+        page.set("goal", 4)
+        await until(lambda: page.of_kind("value"))
+        seen = [m for m in page.messages if m["kind"] in ("news", "value")]
+        told = seen[: seen.index(page.of_kind("value")[0])]
+        assert sum(len(m["numbers"]) for m in told) == numbers
+        widget.close()
+
+    asyncio.run(play())
+
+
+def test_a_hand_that_keeps_moving_sees_finished_work():
+    async def play():
+        widget = Whole()
+        page, ends = FakePage(widget).hello(), 0
+        for goal in range(1, 6):  # as the page does: the next once the last is answered
+            page.set("goal", goal)
+            await until(lambda n=goal: len(page.of_kind("value")) == n)
+            ends += len(widget.numbers) == 3
+        assert ends == 5
+        widget.close()
+
+    asyncio.run(play())
+
+
+def test_work_that_shows_nothing_holds_no_answer_for_long(monkeypatch):
+    monkeypatch.setattr(base, "HOLD", 0.02)
+
+    class Silent(Counter):
+        def changed(self, name: str) -> None:
+            self.start(self.silence())
+
+        def silence(self):
+            while True:
+                yield 0.01
+
+    async def play():
+        widget = Silent()
+        page = FakePage(widget).hello()
+        page.set("goal", 4)
+        await until(lambda: page.of_kind("value"))
+        assert widget.working
+        page.set("goal", 5)  # other work, and its own answer
+        await until(lambda: len(page.of_kind("value")) == 2)
+        page.tell(kind="bye")
+        page.set("goal", 6)
+        widget.close()
+        await asyncio.sleep(0.05)
+        assert len(page.of_kind("value")) == 2  # nobody is there to be answered
+
+    asyncio.run(play())
+
+
+def test_a_refused_value_is_answered_at_once_and_a_held_one_with_it():
+    async def play():
+        widget = Whole()
+        page = FakePage(widget).hello()
+        await until(lambda: page.of_kind("welcome"))
+        page.set("goal", 4)
+        page.set("goal", -1)
+        await until(lambda: page.of_kind("error"))
+        assert {m["value"] for m in page.of_kind("value")} == {4}
+        widget.close()
+
+    asyncio.run(play())
