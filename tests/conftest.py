@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -9,6 +10,10 @@ import pytest
 from tests.not_run import NO_GPU, keep_not_run
 
 NOT_RUN = "NOT RUN: "
+
+# Before anything imports torch: several test processes that each take every core for
+# their small models slow one another down twenty times.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
