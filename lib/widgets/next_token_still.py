@@ -42,18 +42,21 @@ def _bars(axes: Any, widget: Any) -> None:
     names = [ascii_safe(widget.tokenizer.vocabulary[i]) for i in tokens]
     axes.set_yticks(list(rows), names)
     axes.invert_yaxis()
+    axes.set_xlim(0, 1.3 * axes.get_xlim()[1])  # room for the legend
     axes.legend(fontsize=8, loc="lower right")
     axes.grid(axis="x", alpha=0.25)
 
 
 def _curve(axes: Any, small: Any) -> None:
     losses = small.losses
-    axes.plot(range(1, len(losses) + 1), losses, color="#b8b8b8", linewidth=1,
-              label="each batch")  # fmt: skip
+    if losses:
+        axes.plot(range(1, len(losses) + 1), losses, color="#b8b8b8", linewidth=1,
+                  label="each batch")  # fmt: skip
     steps = [m.step for m in small.moments]
     axes.plot(steps, [m.validation for m in small.moments], "o-", color="#d55e00",
               markersize=4, label="test part")  # fmt: skip
-    axes.set(xlabel="step", ylabel="loss, nats a token")
+    last = max(1, len(losses))
+    axes.set(xlabel="step", ylabel="loss, nats a token", xlim=(-0.03 * last, last))
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=8)
     axes.grid(alpha=0.25)
@@ -61,5 +64,10 @@ def _curve(axes: Any, small: Any) -> None:
 
 def ascii_safe(text: str) -> str:
     """Characters that the figure's font has; others by their number; no formulas."""
-    shown = (c if ord(c) < 0x250 or c in "·’“”…–—" else f"[{ord(c):x}]" for c in text)
-    return "".join(shown).replace("$", "\\$").replace("\n", "\\n")
+    text = text.replace("\n", "\\n")
+    shown = (c if _has_glyph(c) else f"[{ord(c):x}]" for c in text)
+    return "".join(shown).replace("$", "\\$")
+
+
+def _has_glyph(c: str) -> bool:
+    return c in "·’“”…–—" or (c.isprintable() and ord(c) < 0x250)

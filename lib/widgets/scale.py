@@ -138,14 +138,16 @@ class ScaleCalculator(LiveWidget):
     def figure(self) -> Figure:
         """The three bars of the page, with the totals."""
         results = self.run()
-        figure = Figure(figsize=(10.5, 4.4), layout="constrained")
+        figure = Figure(figsize=(10.5, 5.4), layout="constrained")
         for axes, (key, name) in zip(figure.subplots(3, 1), NAMES.items(), strict=True):
             left, total = 0.0, sum(results[key].values())
             for k, (part, value) in enumerate(results[key].items()):
                 axes.barh([0], [value], left=left, color=COLOURS[k], label=part)
                 left += value
             axes.set(yticks=[], xlim=(0, total), title=f"{name}: {total:.3g}")
-            axes.legend(ncols=6, fontsize=8, loc="lower left")
+            # below the bar, which fills its axes
+            axes.legend(ncols=6, fontsize=9, frameon=False, loc="upper left",
+                        bbox_to_anchor=(0, -0.25), borderaxespad=0)  # fmt: skip
         hours = results["gpu_hours"]
         figure.suptitle(f"{hours:.3g} hours of one {self.values['gpu'].upper()}")
         return figure

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from lib.history import Published, doubling_months, published, value_of
 from lib.widgets.base import LiveWidget, page, styles
@@ -114,27 +114,36 @@ class Timeline(LiveWidget):
                     color=style["light"],
                     label=kind,
                 )
-        for row in _apart(self.chosen, quantity):
-            axes.annotate(
-                row.name,
-                (row.year, value_of(row, quantity)),
-                xytext=(5, 3),
-                textcoords="offset points",
-                fontsize=7,
-            )
         axes.set(yscale="log", xlabel="year", ylabel=LABELS[quantity])
         if self.chosen:
             axes.legend()
+        models = [(r.name, r.year, value_of(r, quantity)) for r in self.chosen]
+        _name_models(axes, models)
         return figure
 
 
-def _apart(rows: list[Published], quantity: str) -> list[Published]:
-    """Models whose names can stand in the picture without lying on each other."""
-    kept: list[tuple[int, float]] = []
-    out = []
-    for row in rows:
-        at = row.year, float(np.log10(value_of(row, quantity)))
-        if all(abs(at[0] - x) > 5 or abs(at[1] - y) > 0.35 for x, y in kept):
-            kept.append(at)
-            out.append(row)
-    return out
+def _name_models(axes: Any, models: list[tuple[str, int, float]]) -> None:
+    """Write each name beside its mark, right or left, where there is room for it.
+
+    A name that would lie on another name, a mark, the legend or an edge is left out.
+    """
+    figure = axes.figure
+    figure.draw_without_rendering()  # from here on the axes stay where they are
+    figure.set_layout_engine("none")
+    legend = axes.get_legend()
+    taken = [] if legend is None else [legend.get_window_extent()]
+    for _, year, value in models:
+        x, y = axes.transData.transform((year, value))
+        taken.append(Bbox.from_extents(x - 4, y - 4, x + 4, y + 4))
+    for name, year, value in models:
+        for align, shift in (("left", 6), ("right", -6)):
+            text = axes.annotate(
+                name, (year, value), xytext=(shift, 0), textcoords="offset points",
+                fontsize=8, ha=align, va="center",
+            )  # fmt: skip
+            place = text.get_window_extent()
+            inside = axes.bbox.x0 < place.x0 and place.x1 < axes.bbox.x1
+            if inside and not place.count_overlaps(taken):
+                taken.append(place)
+                break
+            text.remove()

@@ -15,6 +15,7 @@ from lib.models.transformer import Decoder
 from lib.next_token_lab import prose_tokenizer
 from lib.tokenizers import CharacterTokenizer
 from lib.widgets.next_token import LONGEST, NextToken
+from lib.widgets.next_token_still import ascii_safe
 from tests.widgets.cases import PROSE
 from tests.widgets.cases import next_token as make
 from tests.widgets.conftest import FakePage, values_over_range
@@ -307,3 +308,7 @@ def test_an_error_is_shown_in_the_page_under_a_loop(monkeypatch):
         widget.close()
 
     asyncio.run(play())
+
+
+def test_characters_without_a_glyph_are_written_by_number():
+    assert ascii_safe("a\x1b\t\n$é·\u8bed") == "a[1b][9]\\n\\$é·[8bed]"

@@ -63,3 +63,14 @@ def test_the_shape_is_the_one_of_the_controls():
     widget = ScaleCalculator("course")
     for name in SHAPE:
         assert getattr(widget.shape, name) == widget.values[name]
+
+
+def test_the_legends_of_the_still_picture_cover_no_bar_and_are_whole():
+    figure = ScaleCalculator().figure()
+    figure.draw_without_rendering()
+    bars = [axes.bbox for axes in figure.axes]
+    for axes in figure.axes:
+        legend = axes.get_legend().get_window_extent()
+        assert legend.count_overlaps(bars) == 0
+        assert figure.bbox.x0 <= legend.x0 < legend.x1 <= figure.bbox.x1
+        assert legend.y0 >= figure.bbox.y0

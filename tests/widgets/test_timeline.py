@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lib.history import KINDS, QUANTITIES, doubling_months, published, value_of
-from lib.widgets.timeline import STYLES, Timeline
+from lib.widgets.timeline import LABELS, STYLES, Timeline
 
 
 def test_the_page_gets_every_row_with_its_source(open_page):
@@ -57,3 +57,20 @@ def test_the_still_picture_has_ink(values):
     assert image.format == "PNG"
     assert (pixels < 128).mean() > 0.002
     assert widget.describe() == "Timeline of 25 published models, 1987 to 2025"
+
+
+@pytest.mark.parametrize("quantity", list(LABELS))
+def test_names_in_the_still_picture_cover_nothing_and_are_whole(quantity):
+    figure = Timeline(quantity=quantity).figure()
+    (axes,) = figure.axes
+    places = {text.get_text(): text.get_window_extent() for text in axes.texts}
+    assert len(places) >= 5
+    for name, place in places.items():
+        others = [box for other, box in places.items() if other != name]
+        assert (
+            place.count_overlaps([*others, axes.get_legend().get_window_extent()]) == 0
+        )
+        assert axes.bbox.x0 < place.x0 < place.x1 < axes.bbox.x1
+        for line in axes.lines:
+            marks = axes.transData.transform(line.get_xydata())
+            assert not any(place.contains(*mark) for mark in marks)
