@@ -243,23 +243,39 @@ export class Field {
     return canvas;
   }
 
+  // Painted anew only for another size or theme: many frames show the same field.
   draw(frame) {
     const { pen, theme } = frame;
     const [w, h] = [frame.right - frame.left, frame.bottom - frame.top];
+    const key = [theme.dark, w, h, pen.getTransform().a].join();
+    if (this.key !== key) {
+      this.key = key;
+      this.picture = this.paint(theme, w, h, pen.getTransform().a);
+    }
+    pen.drawImage(this.picture, frame.left, frame.top, w, h);
+  }
+
+  // The bitmap and the contour lines, w x h CSS pixels large.
+  paint(theme, w, h, ratio) {
+    const canvas = element("canvas");
+    canvas.width = Math.max(1, Math.round(w * ratio));
+    canvas.height = Math.max(1, Math.round(h * ratio));
+    const pen = canvas.getContext("2d");
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    pen.lineJoin = "round";
     const [sx, sy] = [w / (this.n - 1), h / (this.n - 1)];
     pen.imageSmoothingEnabled = true;
     // grid points are the centres of the bitmap's pixels: half a pixel hangs over
-    pen.drawImage(this.bitmap(theme), frame.left - sx / 2, frame.top - sy / 2,
-      w + sx, h + sy);
+    pen.drawImage(this.bitmap(theme), -sx / 2, -sy / 2, w + sx, h + sy);
     pen.beginPath();
     for (let m = 0; m < this.lines.length; m += 4) {
-      pen.moveTo(frame.left + this.lines[m] * sx, frame.bottom - this.lines[m + 1] * sy);
-      pen.lineTo(frame.left + this.lines[m + 2] * sx,
-        frame.bottom - this.lines[m + 3] * sy);
+      pen.moveTo(this.lines[m] * sx, h - this.lines[m + 1] * sy);
+      pen.lineTo(this.lines[m + 2] * sx, h - this.lines[m + 3] * sy);
     }
     pen.lineWidth = 1;
     pen.strokeStyle = theme.dark ? "rgba(200,220,240,0.30)" : "rgba(40,60,90,0.28)";
     pen.stroke();
+    return canvas;
   }
 
   // The loss between grid points, by bilinear interpolation.
