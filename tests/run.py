@@ -31,12 +31,13 @@ TOO_LONG = 1800  # seconds; a command that takes more hangs
 PYTHON = sys.executable
 PYTEST = [PYTHON, "-m", "pytest", "-q"]
 RUFF = [PYTHON, "-m", "ruff"]
+IN_ORDER = ["--no-loadscope-reorder"]  # what takes longest comes first
 
 
-def parallel(most: int = 4) -> list[str]:
-    """pytest's option to use the cores, at most so many of them."""
+def parallel(most: int = 4, share: str = "loadfile") -> list[str]:
+    """pytest's options to use the cores, at most so many, and what one of them gets."""
     workers = str(min(most, os.cpu_count() or 1))
-    return ["--numprocesses", workers, "--dist", "loadfile"]
+    return ["--numprocesses", workers, "--dist", share]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ STEPS: dict[str, Step] = {
         "the lessons and widgets in JupyterLab in Chromium",
         [
             [PYTHON, "tests/browser/chromium.py"],
-            [*PYTEST, "tests/browser", *parallel(2), "--no-loadscope-reorder"],
+            [*PYTEST, "tests/browser", *parallel(3, "loadgroup"), *IN_ORDER],
         ],
     ),
     "binder": Step(

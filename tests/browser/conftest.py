@@ -18,11 +18,19 @@ LOGS = ROOT / "artifacts" / "logs"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test in this folder that uses a browser carries the marker `browser`."""
+    """Every test in this folder that uses a browser carries the marker `browser`.
+
+    With several workers a file stays with one of them, for its widgets are opened once
+    a file; but each lesson goes to whoever is free, the lessons first, so that no
+    worker waits for another at the end.
+    """
     here = Path(__file__).parent
-    # the longest file first, so that no worker waits for another at the end
-    items.sort(key=lambda item: item.path.name != "test_lessons.py")
+    lessons = "test_lessons.py"
+    items.sort(key=lambda item: item.path.name != lessons)
     for item in items:
+        alone = item.path.name == lessons
+        group = item.name if alone else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group.replace("@", " at ")))
         fixtures = getattr(item, "fixturenames", ())
         if item.path.is_relative_to(here) and "browser" in fixtures:
             item.add_marker("browser")
