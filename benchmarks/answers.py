@@ -7,7 +7,9 @@ For every widget of `lib.widgets`, each in a notebook of its own:
 1. Every slider that can be moved is moved by a key, some times. Milliseconds from the
    key to the end of the first frame that shows news from the kernel. A slider that the
    page answers itself brings no news and is counted, not timed.
-2. Where there is something to play it is played: pictures a second that show news, and
+2. The slowest of them is dragged to and fro, 60 moves a second: pictures a second that
+   show news, and the longest wait between two of them.
+3. Where there is something to play it is played: pictures a second that show news, and
    the part of the kernel's time that goes into telling the page (`LiveWidget.pump`).
 
 Left out: choices, pads and buttons; the race and the network race have more in
@@ -31,6 +33,7 @@ from tests.browser.lab import Lab
 
 WAIT = 3000  # milliseconds after which a slider is one that the page answers
 PLAY = 5  # seconds
+DRAG = 3  # seconds
 
 CELL = """
 import time
@@ -62,6 +65,8 @@ class Row:
     name: str
     answers: dict[str, float]  # slider -> median milliseconds
     in_page: int
+    dragged: float | None = None  # pictures a second
+    longest: float | None = None  # milliseconds without a new one
     pictures: float | None = None  # a second
     share: float | None = None  # of the kernel's time, in percent
 
@@ -70,17 +75,25 @@ class Row:
         middle = f"{statistics.median(times):8.0f}" if times else "       -"
         slowest = max(self.answers, key=self.answers.get, default="")
         worst = f"{self.answers[slowest]:8.0f} {slowest}" if slowest else ""
-        live = f"{self.pictures:10.0f}" if self.pictures is not None else "         -"
-        share = f"{self.share:8.1f}" if self.share is not None else "       -"
+        rest = (
+            (self.dragged, "9.0f"),
+            (self.longest, "9.0f"),
+            (self.pictures, "9.0f"),
+            (self.share, "9.1f"),
+        )
+        others = "".join(
+            "        -" if value is None else format(value, how) for value, how in rest
+        )
         return (
-            f"{self.name:18s}{len(times):4d}{self.in_page:8d}{middle}{live}{share}"
-            f"  {worst}"
+            f"{self.name:18s}{len(times):4d}{self.in_page:8d}{middle}{others}  {worst}"
         )
 
 
 HEAD = (
-    "widget            told in page  ms median  pictures/s  telling %  slowest slider\n"
-    "                  (sliders)"
+    "widget            told in page  median  dragged  longest   played  telling"
+    "   slowest\n"
+    "                    (sliders)       ms       /s  wait ms       /s        %"
+    "   slider, ms"
 )
 
 
@@ -101,6 +114,8 @@ def measure(name: str, times: int) -> Row:
             else:
                 answers[control.get_attribute("data-control")] = took
         row = Row(name, answers, in_page)
+        if answers:
+            _drag(lab, row, max(answers, key=answers.get))
         _play(lab, row)
     return row
 
@@ -122,6 +137,15 @@ def _moves(lab: Lab, slider: Locator, times: int) -> float | None:
         lab.wait_idle()
         lab.page.wait_for_timeout(200)
     return statistics.median(took[1:])
+
+
+def _drag(lab: Lab, row: Row, name: str) -> None:
+    """Drag a slider: pictures a second, and the longest wait between two."""
+    slider = lab.page.locator(f'.lm-live [data-control="{name}"] input[type=range]')
+    waits = slider.evaluate("(s, seconds) => bench.drag(s, seconds)", DRAG)
+    lab.wait_idle()
+    row.dragged = (len(waits) + 1) / DRAG
+    row.longest = max(waits, default=1000 * DRAG)
 
 
 def _play(lab: Lab, row: Row) -> None:
