@@ -197,6 +197,31 @@ def test_too_large_a_rate_is_told_as_divergence(race: Live) -> None:
     expect(row).not_to_contain_text("diverged")
 
 
+def test_paths_that_leave_for_infinity_are_drawn_no_further_than_the_edge(
+    race: Live,
+) -> None:
+    """A dashed line of millions of pixels would hold up the page for a second."""
+    race.js(
+        """(() => {
+            const proto = CanvasRenderingContext2D.prototype, lineTo = proto.lineTo;
+            window.far = 0;
+            window.asBefore = () => { proto.lineTo = lineTo; };
+            proto.lineTo = function (x, y) {
+                window.far = Math.max(window.far, Math.abs(x), Math.abs(y));
+                return lineTo.call(this, x, y);
+            };
+        })()"""
+    )
+    race.next_run(lambda: race.press(race.control("learning_rate"), "End"))
+    assert race.kernel("w.race.diverged_at")
+    reached = "Math.max(...live.run.y.map(Math.abs).filter(Number.isFinite))"
+    assert race.js(reached) > 100  # where the map ends at 2
+    race.frames(3)
+    wide = race.js("live.map.canvas.width")
+    assert 100 < race.js("window.far") <= 2.5 * wide
+    race.js("window.asBefore()")
+
+
 def test_optimizers_switch_off_and_on(race: Live) -> None:
     race.all_off()
     race.kernel_until("w.values['optimizers']", ())

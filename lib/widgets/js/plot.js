@@ -343,18 +343,40 @@ export function cross(pen, colour, theme, x, y, radius = 6) {
   }
 }
 
-// A polyline through count points; pick(k) gives [px, py] or null for a gap.
+// The part of the line from a to b inside the box (x0, y0, x1, y1), or null: Liang and
+// Barsky, "A new concept and method for line clipping", 1984.
+export function clipped([ax, ay], [bx, by], [x0, y0, x1, y1]) {
+  const [dx, dy] = [bx - ax, by - ay];
+  let [from, to] = [0, 1];
+  for (const [step, room] of [[-dx, ax - x0], [dx, x1 - ax], [-dy, ay - y0],
+    [dy, y1 - ay]]) {
+    if (step === 0 && room < 0) return null;
+    if (step < 0) from = Math.max(from, room / step);
+    if (step > 0) to = Math.min(to, room / step);
+  }
+  if (!(from <= to)) return null;
+  const at = (t) => (t === 0 ? [ax, ay] : t === 1 ? [bx, by]
+    : [ax + t * dx, ay + t * dy]);
+  return [at(from), at(to)];
+}
+
+// A polyline through count points; pick(k) gives [px, py] or null for a gap. Lines that
+// lead far off the canvas end a little outside it: the dashes of one that is a million
+// pixels long would take a second to draw.
 export function polyline(pen, style, theme, count, pick, width = 2) {
+  const { width: w, height: h } = pen.canvas;
+  const box = [-w, -h, 2 * w, 2 * h];
   pen.beginPath();
-  let open = false;
+  let [last, end] = [null, null]; // the last point, and where the pen is
   for (let k = 0; k < count; k += 1) {
     const at = pick(k);
-    if (!at) open = false;
-    else if (open) pen.lineTo(at[0], at[1]);
-    else {
-      pen.moveTo(at[0], at[1]);
-      open = true;
+    const part = last && at ? clipped(last, at, box) : null;
+    if (part) {
+      if (!end || end[0] !== part[0][0] || end[1] !== part[0][1]) pen.moveTo(...part[0]);
+      pen.lineTo(...part[1]);
+      end = part[1];
     }
+    last = at;
   }
   pen.setLineDash(style.dash);
   pen.lineWidth = width;
