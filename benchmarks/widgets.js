@@ -75,18 +75,18 @@ window.bench = {
     return count;
   },
 
-  // Move a slider to and fro like a quick hand, 60 times a second, about where it is.
-  // Gives the milliseconds between the pictures with news from the kernel.
+  // Move a slider to and fro like a quick hand, 60 times a second, from where it is to
+  // the side with more room. Gives the milliseconds between the pictures with news from
+  // the kernel.
   async drag(slider, seconds) {
     bench.tally(); // counts from here on
     const [low, high, at] = [slider.min, slider.max, slider.value].map(Number);
-    const reach = Math.max(2 * Number(slider.step || 0), 0.15 * (high - low));
+    const reach = (at - low > high - at ? -0.3 : 0.3) * (high - low);
     const began = performance.now();
     const times = [];
     let seen = 0;
     for (let now = began; now < began + 1000 * seconds; now = performance.now()) {
-      const swing = Math.sin((now - began) / 400) * reach;
-      slider.value = Math.min(high, Math.max(low, at + swing));
+      slider.value = at + reach * Math.sin((now - began) / 800) ** 2;
       slider.dispatchEvent(new Event("input", { bubbles: true }));
       await new Promise((done) => { setTimeout(done, 16); });
       if (bench.drawings > seen) times.push(performance.now());
