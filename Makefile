@@ -45,8 +45,14 @@ test: install-test ## Run every test.
 venv: $(VENV)/.made ## Make the virtual environment in .venv.
 
 install: $(VENV)/.installed ## Install what the lessons need.
+	$(send_at_once)
 
 install-test: $(VENV)/.installed-test ## Install what the tests need.
+	$(send_at_once)
+
+# Once an environment: its Jupyter servers hold no message back (lib/prompt_link.py).
+send_at_once = @[ -e $(VENV)/.prompt_link ] || \
+	{ $(PY) -m lib.prompt_link && touch $(VENV)/.prompt_link; }
 
 # An environment that was made in another way, or moved, is kept where it works.
 $(VENV)/.made:

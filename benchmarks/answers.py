@@ -55,6 +55,7 @@ OPTIONS = {
     "LineFit": "[0, 1, 2, 3], [1, 3, 4, 8]",
     "AttentionView": "task='copy'",
     "Convolution": "part='kernel'",
+    "Regularisation": "steps=2000",
 }
 
 
@@ -143,6 +144,8 @@ def _drag(lab: Lab, row: Row, name: str) -> None:
     """Drag a slider: pictures a second, and the longest wait between two."""
     slider = lab.page.locator(f'.lm-live [data-control="{name}"] input[type=range]')
     waits = slider.evaluate("(s, seconds) => bench.drag(s, seconds)", DRAG)
+    lab.wait_idle()
+    lab.page.wait_for_timeout(500)  # the last value may be on its way
     lab.wait_idle()
     row.dragged = (len(waits) + 1) / DRAG
     row.longest = max(waits, default=1000 * DRAG)

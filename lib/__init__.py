@@ -18,6 +18,7 @@ Where to read, by question:
                                expressions, network_plots, heatmap_figures, and the
                                modules that end in _lab
     what you do                exercises
+    how news reaches a page    prompt_link
 
 Arrows go one way: chapters import widgets, widgets import training and models, and
 all of those import torch. A model knows nothing of widgets or plots.

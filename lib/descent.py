@@ -124,18 +124,20 @@ class Race:
             known = self._known.get(name, 0)
             if known < self.steps and name not in self.diverged_at:
                 if name not in self._racers:
-                    racer = _Racer(name, self.start, options, self.along_x)
+                    with torch.inference_mode():
+                        racer = _Racer(name, self.start, options, self.along_x)
                     self._racers[name] = racer
                 running.append((row, self._racers[name], known))
         self.done = min((known for *_, known in running), default=self.steps)
-        for step in range(self.done + 1, self.steps + 1):
-            for row, racer, known in running:
-                if step > known and racer.name not in self.diverged_at:
-                    self._advance(row, racer, step)
-            self.done = step
-            if step % CHUNK == 0:
-                yield
-        yield
+        while self.done < self.steps:
+            end = min(self.steps, self.done + CHUNK)
+            with torch.inference_mode():  # a sixth faster: nothing is noted of a step
+                for step in range(self.done + 1, end + 1):
+                    for row, racer, known in running:
+                        if step > known and racer.name not in self.diverged_at:
+                            self._advance(row, racer, step)
+            self.done = end
+            yield
 
     def run(self) -> Race:
         """Run to the end, here and now."""

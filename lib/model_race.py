@@ -13,6 +13,7 @@ Left out: pictures and widgets (see `lib.widgets.model_race`).
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,7 @@ from lib.models.mlp import MLP
 from lib.optimizers import OPTIMIZERS
 
 PILOT_STEPS = 120
-MAP_EXAMPLES = 512  # enough for a smooth picture; the curves use all of them
+MAP_EXAMPLES = 512  # of training, for the map and the curve; enough to be smooth
 MARGIN = 0.45  # of the pilot's extent, drawn around it
 
 
@@ -95,6 +96,9 @@ class ModelRace:
         train, validation, _test = load("digits").split(seed=0)
         self.x, self.y = train.x.to(self.device), train.y.to(self.device)
         self.check = (validation.x.to(self.device), validation.y.to(self.device))
+        # What the curves show: some of the training examples, then those to validate.
+        self._shown = torch.cat([self.x[:MAP_EXAMPLES], self.check[0]])  # (n, 64)
+        self._answers = torch.cat([self.y[:MAP_EXAMPLES], self.check[1]])  # (n,)
         self.model = MLP(self.sizes, seed=seed).to(self.device)
         self._make_map()
         self.begin(settings)
@@ -174,26 +178,35 @@ class ModelRace:
     @torch.no_grad()
     def record(self) -> None:
         """Note where every racer is. This is what reads numbers back from a GPU."""
-        for name, racer in self.racers.items():
-            if not racer.alive:
-                continue
-            theta = racer.optimizer.theta.detach()
-            place = self.plane.coordinates(theta)
-            scores = self._scores(racer.model)
-            values = torch.cat([place, *scores, self.plane.distance_off(theta)[None]])
-            if not values.isfinite().all():
+        racers = [racer for racer in self.racers.values() if racer.alive]
+        if not racers:
+            return
+        places = torch.stack([self._place(racer) for racer in racers])
+        scores = self._scores([racer.model for racer in racers])
+        table = torch.cat([places, scores], dim=1)  # (R, 6)
+        for racer, values in zip(racers, table.tolist(), strict=True):
+            if all(map(math.isfinite, values)):
+                a, b, off, *scores = values
+                self.history[racer.name].append(Record(self.step, a, b, *scores, off))
+            else:
                 racer.alive = False
-                continue
-            self.history[name].append(Record(self.step, *values.tolist()))
 
-    def _scores(self, model: MLP) -> list[torch.Tensor]:
-        """Training loss, validation loss and validation accuracy, (1,) each."""
-        x, y = self.check
-        shown = slice(0, MAP_EXAMPLES)
-        train = F.cross_entropy(model(self.x[shown]), self.y[shown])
-        logits = model(x)
-        accuracy = (logits.argmax(1) == y).float().mean()
-        return [train[None], F.cross_entropy(logits, y)[None], accuracy[None]]
+    def _place(self, racer: _Racer) -> torch.Tensor:
+        """Its point on the map and its distance from it: a, b, off, (3,)."""
+        theta = racer.optimizer.theta
+        place = self.plane.coordinates(theta)
+        return torch.cat([place, self.plane.distance_off(theta)[None]])
+
+    def _scores(self, models: list[MLP]) -> torch.Tensor:
+        """Training loss, validation loss and validation accuracy, (R, 3)."""
+        logits = torch.stack([model(self._shown) for model in models])  # (R, n, 10)
+        right = logits.argmax(2) == self._answers
+        chances = logits.log_softmax(2)
+        answers = self._answers.expand(len(models), -1)[..., None]
+        losses = -chances.gather(2, answers)[..., 0]  # (R, n)
+        seen, kept = slice(0, MAP_EXAMPLES), slice(MAP_EXAMPLES, None)
+        columns = losses[:, seen], losses[:, kept], right[:, kept].float()
+        return torch.stack([column.mean(1) for column in columns], dim=1)
 
     def set_rate(self, name: str, rate: float) -> None:
         """Change one racer's learning rate while it trains."""

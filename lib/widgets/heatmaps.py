@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -26,8 +25,9 @@ from lib.heatmap_subjects import SUBJECTS, Subject, from_data
 from lib.heatmaps import BASELINES, METHODS, Settings, window_of
 from lib.widgets.base import LiveWidget, Work, as_bytes, page, styles
 from lib.widgets.controls import Control
+from lib.widgets.playing import Beat
 
-FRAME = 1 / 16  # seconds between two updates at the speeds that a person can follow
+FRAME = 1 / 32  # seconds between two updates at the speeds that a person can follow
 FAST = 10  # steps between two updates at full speed
 SPEEDS = (("1", "1 step a frame"), ("5", "5 steps"), ("0", "as fast as it can"))
 TITLES = {"digits": "digits, drawn or chosen", "photographs": "photographs",
@@ -352,7 +352,7 @@ class Heatmaps(LiveWidget):
         """Steps, and after each few the cheap maps; the costly ones at the end."""
         subject = self.subject
         goal = (subject.step // subject.goal + 1) * subject.goal
-        due = time.perf_counter()
+        beat = Beat()
         try:
             while self._playing and subject.step < goal:
                 pace = int(self.values["speed"])
@@ -364,8 +364,7 @@ class Heatmaps(LiveWidget):
                 subject.look(None)
                 self._redo(METHODS, start=False)
                 yield from self.inquiry.cheap()
-                due = max(due + FRAME, time.perf_counter()) if pace else 0.0
-                yield max(due - time.perf_counter(), 0.0) or None
+                yield beat.rest(FRAME) if pace else None
         except Exception:
             self._playing = False  # the page then offers "play" again
             raise

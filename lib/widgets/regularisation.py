@@ -28,7 +28,7 @@ from lib.widgets.base import LiveWidget, Work, as_bytes, page, styles
 from lib.widgets.controls import Control
 from lib.widgets.playing import Beat, Played
 
-FRAME = 1 / 20  # seconds between two records at the slower speeds
+FRAME = 1 / 32  # seconds between two records at the slower speeds
 POINTS = ("examples", "label_noise")
 STEERING = ("continues", "speed", "steps")  # change nothing in a run
 
@@ -87,7 +87,7 @@ class Regularisation(Played, LiveWidget):
                 help="Part of the training points whose class is wrong"),
         Control("continues", "A turned knob goes on from here", "toggle", False,
                 help="Otherwise training starts again from the first weights"),
-        Control("speed", "Speed", "choice", "2",
+        Control("speed", "Speed", "choice", "1",
                 choices=(("1", "5 steps a frame"), ("2", "10 steps"),
                          ("6", "30 steps"), ("0", "as fast as it can"))),
         Control("steps", "Steps", "range", 500, 100, 2000, 100,

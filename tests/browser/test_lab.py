@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,10 @@ def test_console_errors_are_collected(lab: Lab, notebook: Path) -> None:
     with pytest.raises(AssertionError, match=r"made by the test[\s\S]*thrown"):
         lab.check_console()
     lab.errors.clear()
+
+
+def test_the_server_holds_no_message_back(lab: Lab) -> None:
+    """The extension is on in this environment, as it is for readers."""
+    log = lab.server.log.read_text(encoding="utf-8")
+    told = "lib.prompt_link | extension was successfully loaded"
+    assert told in log, f"run: {sys.executable} -m lib.prompt_link"
